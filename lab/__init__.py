@@ -1,0 +1,1 @@
+"""SR-IOV hardware for everyone: two QEMU guests with emulated Intel 82576 cards, and Neutron beside them."""
