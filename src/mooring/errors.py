@@ -1,0 +1,230 @@
+"""Every failure mooring can report, as one small hierarchy.
+
+MooringError
+├── InvalidInput          what was asked cannot mean anything; asking again will not help
+│   ├── InvalidPciAddress, InvalidDeviceSpec, InvalidConfiguration, InvalidRequest
+├── Refused               it was understood, but the state of the world forbids it
+│   ├── DeviceUnusable, DeviceBusy, NoFreeDevice
+│   ├── PortUnusable, PortBusy, PortNotFound, NetworkUnusable, BindingRefused
+│   └── UnsupportedVnicType
+└── EdgeFailure           a neighbour failed; asking again may help
+    ├── KernelRefused, DeviceGone
+    ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
+    └── NotClean
+
+Each class composes its own sentence: what failed, on which device or port, why, and what to do next. ``code`` is
+part of the interface: programs may rely on it, so it is never renamed.
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+from typing import ClassVar
+
+
+class MooringError(Exception):
+    """The root of all errors that mooring raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class InvalidInput(MooringError):
+    """What was asked for cannot mean anything."""
+
+    code = "invalid-input"
+
+
+class InvalidPciAddress(InvalidInput):
+    """Text that should have been a PCI address."""
+
+    code = "invalid-pci-address"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(
+            f"{text!r} is not a PCI address; write domain:bus:device.function in hexadecimal, for example 0000:3b:02.1"
+        )
+
+
+class InvalidDeviceSpec(InvalidInput):
+    """An entry of ``[pci] device_spec`` (or ``passthrough_whitelist``) that cannot be used."""
+
+    code = "invalid-device-spec"
+
+    def __init__(self, spec: str, problem: str) -> None:
+        self.spec, self.problem = spec, problem
+        super().__init__(f"device_spec {spec}: {problem}")
+
+
+class InvalidConfiguration(InvalidInput):
+    """A configuration file that the daemon will not start with."""
+
+    code = "invalid-configuration"
+
+
+class InvalidRequest(InvalidInput):
+    """A request at a front door that does not follow its protocol."""
+
+    code = "invalid-request"
+
+
+class Refused(MooringError):
+    """The request was understood, but the state of the world forbids it."""
+
+    code = "refused"
+
+
+class DeviceUnusable(Refused):
+    """The named device can never serve this port as things are configured."""
+
+    code = "device-unusable"
+
+    def __init__(self, device: object, problem: str) -> None:
+        self.device, self.problem = str(device), problem
+        super().__init__(f"PCI device {device} cannot be used: {problem}")
+
+
+class DeviceBusy(Refused):
+    """The named device is in use by somebody else."""
+
+    code = "device-busy"
+
+    def __init__(self, device: object, holder: str, remedy: str) -> None:
+        self.device, self.holder = str(device), holder
+        super().__init__(f"PCI device {device} is in use by {holder}; {remedy}")
+
+
+class NoFreeDevice(Refused):
+    """Every device that could serve the port is taken."""
+
+    code = "no-free-device"
+
+    def __init__(self, physical_network: str, *, total: int, detail: str) -> None:
+        self.physical_network, self.total = physical_network, total
+        super().__init__(f"no free VF on {physical_network}: 0 of {total} VFs free ({detail})")
+
+
+class PortUnusable(Refused):
+    """The port's own attributes rule it out."""
+
+    code = "port-unusable"
+
+    def __init__(self, port: str, problem: str) -> None:
+        self.port, self.problem = port, problem
+        super().__init__(f"Neutron port {port} cannot be used: {problem}")
+
+
+class PortBusy(Refused):
+    """The port is in use by another container, machine or service."""
+
+    code = "port-busy"
+
+    def __init__(self, port: str, holder: str) -> None:
+        self.port, self.holder = port, holder
+        super().__init__(
+            f"Neutron port {port} is in use by {holder}; choose another port, or remove that user of it first"
+        )
+
+
+class PortNotFound(Refused):
+    """No port answers to the selector the user gave."""
+
+    code = "port-not-found"
+
+    def __init__(self, selector: str, remedy: str) -> None:
+        self.selector = selector
+        super().__init__(f"no Neutron port with {selector}; {remedy}")
+
+
+class NetworkUnusable(Refused):
+    """The network, subnet or pool cannot serve the request."""
+
+    code = "network-unusable"
+
+    def __init__(self, network: str, problem: str) -> None:
+        self.network, self.problem = network, problem
+        super().__init__(f"Neutron network {network} cannot be used: {problem}")
+
+
+class BindingRefused(Refused):
+    """Neutron answered the binding request, but not with a binding that fits the device."""
+
+    code = "binding-refused"
+
+    def __init__(self, port: str, host: str, problem: str) -> None:
+        self.port, self.host, self.problem = port, host, problem
+        super().__init__(f"Neutron port {port} could not be bound on host {host}: {problem}")
+
+
+class UnsupportedVnicType(Refused):
+    """No enabled port driver serves this kind of port."""
+
+    code = "unsupported-vnic-type"
+
+    def __init__(self, port: str, vnic_type: str, remedy: str) -> None:
+        self.port, self.vnic_type = port, vnic_type
+        super().__init__(f"Neutron port {port} has vnic_type {vnic_type}, which cannot be served here; {remedy}")
+
+
+class EdgeFailure(MooringError):
+    """A neighbour failed; the same request may succeed later."""
+
+    code = "edge-failure"
+
+
+class KernelRefused(EdgeFailure):
+    """The kernel or a network driver refused an operation on a device."""
+
+    code = "kernel-refused"
+
+    def __init__(self, doing: str, device: object, error: int, hint: str = "") -> None:
+        self.doing, self.device, self.errno = doing, str(device), error
+        name = errno_names.errorcode.get(error, str(error))
+        super().__init__(f"{doing} failed on {device}: {os.strerror(error)} ({name})" + (f"; {hint}" if hint else ""))
+
+
+class DeviceGone(EdgeFailure):
+    """A device that was there has left the host, its driver or its network namespace."""
+
+    code = "device-gone"
+
+    def __init__(self, doing: str, device: object, problem: str) -> None:
+        self.doing, self.device = doing, str(device)
+        super().__init__(f"{doing} failed on {device}: {problem}")
+
+
+class NotClean(EdgeFailure):
+    """A device did not read back as it was written; it must not be handed out."""
+
+    code = "not-clean"
+
+    def __init__(self, device: object, problem: str) -> None:
+        self.device, self.problem = str(device), problem
+        super().__init__(f"PCI device {device} is not clean: {problem}")
+
+
+class NeutronUnreachable(EdgeFailure):
+    """Neutron, Keystone or the message bus did not answer."""
+
+    code = "neutron-unreachable"
+
+    def __init__(self, doing: str, cause: str) -> None:
+        self.doing = doing
+        super().__init__(f"{doing}: Neutron did not answer ({cause}); try again when it does")
+
+
+class NeutronRefused(EdgeFailure):
+    """Neutron answered with an HTTP error."""
+
+    code = "neutron-refused"
+
+    def __init__(self, doing: str, status: int, message: str) -> None:
+        self.doing, self.status, self.message = doing, status, message
+        super().__init__(f"{doing}: Neutron answered {status}: {message}")
+
+
+class NeutronConflict(NeutronRefused):
+    """Neutron answered 409 or 412: the object changed, or is in a state that forbids the call."""
+
+    code = "neutron-conflict"

@@ -1,0 +1,178 @@
+"""What mooring asks of Neutron: the protocols that the real gateway, the real bus and the test fakes keep.
+
+Every method raises NeutronUnreachable when no answer comes within the gateway's bounds, and NeutronRefused with the
+HTTP status when Neutron says no, unless a more telling error is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Port, Subnet, SubnetPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What one binding PUT says. ``profile`` keys are merged over what the port's profile already holds.
+
+    ``vnic_type`` is written only where it is given and differs.
+    """
+
+    host: str
+    device_id: str
+    device_owner: str
+    profile: Mapping[str, object]
+    vnic_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPort:
+    """A port to create, unbound. ``addresses`` pairs a subnet id with an address, or None for Neutron's choice."""
+
+    network_id: str
+    name: str
+    addresses: tuple[tuple[str, IpAddress | None], ...]
+    vnic_type: str
+    device_owner: str
+    mac: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+class NeutronPorts(Protocol):
+    """Ports and the networks they are on: all that an attachment needs. One REST call a method, at the most two."""
+
+    def port(self, port_id: str) -> Port:
+        """Return the port; raise PortNotFound."""
+        ...
+
+    def ports(
+        self,
+        *,
+        network_id: str | None = None,
+        address: IpAddress | None = None,
+        mac: str | None = None,
+        device_id: str | None = None,
+        host: str | None = None,
+    ) -> tuple[Port, ...]:
+        """Return the ports to which every given filter applies."""
+        ...
+
+    def network(self, network_id: str) -> Network:
+        """Return the network; it may be up to a minute old. Raise NetworkUnusable when there is none."""
+        ...
+
+    def bind(self, port: Port, binding: Binding) -> Port:
+        """Bind in one conditional PUT (``If-Match`` the port's revision) and return the port as answered.
+
+        Raises PortBusy when the port changed since it was read. The caller judges ``vif_type`` and ``vlan``: a
+        failed binding is no HTTP error.
+        """
+        ...
+
+    def unbind(self, port: Port, *, own_keys: Iterable[str]) -> None:
+        """Clear host, device_id and device_owner and remove our own keys from the profile, keeping the others.
+
+        ``port`` is the port as it was after binding. Costs one PUT; when the revision has moved on, a GET decides
+        whether the port still has the same host and device_id (then it is unbound) or belongs to somebody else
+        (then it is left alone). A port that no longer exists is a success.
+        """
+        ...
+
+    def create_port(self, new: NewPort) -> Port:
+        """Create a port; raise NetworkUnusable when the address cannot be had (409, no free address)."""
+        ...
+
+    def delete_port(self, port_id: str) -> None:
+        """Delete a port; one that does not exist is a success."""
+        ...
+
+
+class NeutronNetworks(Protocol):
+    """Networks, subnets, pools and their tags: what Docker's network and address drivers need beyond ports."""
+
+    def networks(
+        self, *, network_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()
+    ) -> tuple[Network, ...]:
+        """Return the networks to which every given filter applies (all tags at once)."""
+        ...
+
+    def create_network(self, *, name: str, shared: bool, tags: Iterable[str]) -> Network:
+        """Create a network and tag it."""
+        ...
+
+    def delete_network(self, network_id: str) -> None:
+        """Delete a network; one that does not exist is a success."""
+        ...
+
+    def subnets(
+        self,
+        *,
+        subnet_id: str | None = None,
+        name: str | None = None,
+        network_id: str | None = None,
+        cidr: IpNetwork | None = None,
+        subnetpool_id: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> tuple[Subnet, ...]:
+        """Return the subnets to which every given filter applies."""
+        ...
+
+    def create_subnet(
+        self,
+        *,
+        network_id: str,
+        name: str,
+        cidr: IpNetwork,
+        gateway: IpAddress | None,
+        subnetpool_id: str | None,
+        enable_dhcp: bool,
+        tags: Iterable[str],
+    ) -> Subnet:
+        """Create a subnet and tag it; gateway None makes one without a gateway."""
+        ...
+
+    def delete_subnet(self, subnet_id: str) -> None:
+        """Delete a subnet; one that does not exist is a success."""
+        ...
+
+    def subnetpools(
+        self, *, pool_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()
+    ) -> tuple[SubnetPool, ...]:
+        """Return the subnet pools to which every given filter applies."""
+        ...
+
+    def create_subnetpool(
+        self, *, name: str, prefixes: Iterable[IpNetwork], shared: bool, tags: Iterable[str]
+    ) -> SubnetPool:
+        """Create a subnet pool and tag it."""
+        ...
+
+    def delete_subnetpool(self, pool_id: str) -> None:
+        """Delete a subnet pool; one that does not exist is a success."""
+        ...
+
+    def add_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
+        """Add tags to a resource; ``resource`` is the plural of the API: networks, subnets, subnetpools, ports."""
+        ...
+
+    def remove_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
+        """Remove tags from a resource; absent tags, or an absent resource, are a success."""
+        ...
+
+    def agents(self, *, host: str, agent_type: str) -> tuple[Agent, ...]:
+        """Return the agent rows of a host."""
+        ...
+
+
+class NeutronBus(Protocol):
+    """The L2 agent's side of Neutron's message bus."""
+
+    def report_agent(self, host: str, mappings: Mapping[str, tuple[str, ...]], *, started: bool) -> None:
+        """Report the 'NIC Switch agent' of a host alive; ``mappings`` is physical_network -> PF interface names."""
+        ...
+
+    def report_devices(self, host: str, *, up: Iterable[str] = (), down: Iterable[str] = ()) -> None:
+        """Report ports (by UUID) as wired or not; Neutron confirms nothing, so read the port afterwards."""
+        ...

@@ -1,0 +1,118 @@
+"""Neutron's objects as mooring reads them: frozen, parsed once where they enter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
+from typing import TypeAlias
+
+IpAddress: TypeAlias = IPv4Address | IPv6Address
+IpNetwork: TypeAlias = IPv4Network | IPv6Network
+
+UNBOUND = "unbound"
+BINDING_FAILED = "binding_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedIp:
+    """One address of a port."""
+
+    subnet_id: str
+    address: IpAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A Neutron port with its binding (API reference: ports, port bindings extended attributes).
+
+    ``vlan`` is ``binding:vif_details.vlan`` as a number, None where the binding does not say. ``profile`` is
+    ``binding:profile``, free-form JSON. ``revision`` is what ``If-Match`` compares. ``mac`` is lower case.
+    """
+
+    id: str
+    network_id: str
+    mac: str
+    revision: int
+    name: str = ""
+    fixed_ips: tuple[FixedIp, ...] = ()
+    vnic_type: str = "normal"
+    vif_type: str = UNBOUND
+    vlan: int | None = None
+    profile: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    host: str = ""
+    device_id: str = ""
+    device_owner: str = ""
+    status: str = "DOWN"
+    admin_state_up: bool = True
+    port_security_enabled: bool = True
+    trusted: bool | None = None
+    project_id: str = ""
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One way a network is realised. ``segmentation_id`` is the VLAN id, None on a flat network."""
+
+    network_type: str
+    physical_network: str | None
+    segmentation_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A Neutron network. ``segments`` has one entry unless the network is a multi-provider one; ``mtu`` in bytes."""
+
+    id: str
+    name: str
+    mtu: int
+    segments: tuple[Segment, ...]
+    shared: bool = False
+    subnet_ids: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A host route that a subnet hands to its ports."""
+
+    destination: IpNetwork
+    nexthop: IpAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subnet:
+    """A Neutron subnet. ``gateway`` is None where the subnet has none."""
+
+    id: str
+    network_id: str
+    name: str
+    cidr: IpNetwork
+    gateway: IpAddress | None
+    subnetpool_id: str | None = None
+    host_routes: tuple[Route, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetPool:
+    """A pool of prefixes that subnets are cut from."""
+
+    id: str
+    name: str
+    prefixes: tuple[IpNetwork, ...]
+    shared: bool = False
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A row of Neutron's agent table. ``configurations`` is what the agent says of itself."""
+
+    agent_type: str
+    host: str
+    binary: str
+    alive: bool
+    configurations: Mapping[str, object]

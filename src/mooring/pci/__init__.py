@@ -1,0 +1,1 @@
+"""Pure rules about PCI devices: no I/O, nothing of ours imported but the errors."""
