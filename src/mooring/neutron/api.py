@@ -12,6 +12,9 @@ from typing import Protocol
 
 from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Port, Subnet, SubnetPool
 
+OWN_KEYS = ("pci_slot", "pci_vendor_info", "physical_network")
+"""The keys of ``binding:profile`` that mooring writes, named as Nova names them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
@@ -71,10 +74,11 @@ class NeutronPorts(Protocol):
         """
         ...
 
-    def unbind(self, port: Port, *, own_keys: Iterable[str]) -> None:
-        """Clear host, device_id and device_owner and remove our own keys from the profile, keeping the others.
+    def unbind(self, port: Port, *, restore: Mapping[str, object]) -> None:
+        """Clear host, device_id and device_owner, and give the profile's own keys (OWN_KEYS) their former values.
 
-        ``port`` is the port as it was after binding. Costs one PUT; when the revision has moved on, a GET decides
+        ``port`` is the port as mooring bound it (or meant to bind it: host and device_id); ``restore`` is the profile
+        as it was before, so that a pci_slot that the user had put there survives; keys of others are kept. Costs one PUT; when the revision has moved on, a GET decides
         whether the port still has the same host and device_id (then it is unbound) or belongs to somebody else
         (then it is left alone). A port that no longer exists is a success.
         """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from types import MappingProxyType
 from typing import TypeAlias
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
@@ -40,7 +39,7 @@ class Port:
     vnic_type: str = "normal"
     vif_type: str = UNBOUND
     vlan: int | None = None
-    profile: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    profile: Mapping[str, object] = field(default_factory=dict)
     host: str = ""
     device_id: str = ""
     device_owner: str = ""
