@@ -1,0 +1,175 @@
+"""Which devices of a host may be handed out: Nova's ``device_spec``, which Zun calls ``passthrough_whitelist``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from mooring.errors import InvalidDeviceSpec
+from mooring.pci.address_pattern import AddressGlob, AddressRegexes
+from mooring.pci.device import PciDevice, PhysicalFunction
+
+_ID = re.compile(r"[0-9a-f]{1,4}", re.IGNORECASE)
+_TRUE = frozenset({"true", "yes", "on", "1", "t", "y"})
+_FALSE = frozenset({"false", "no", "off", "0", "f", "n"})
+
+# Meant for virtual machines and for Placement: their form is checked, and a container takes no notice.
+_INERT_FLAGS = ("managed", "live_migratable")
+_INERT_TEXTS = ("resource_class", "traits")
+_UNSERVED_FLAGS = {
+    "remote_managed": "ports of a SmartNIC that is managed from its own side are not served; remove the entry",
+    "one_time_use": "a VF is cleaned and used again; remove the key, or the entry if its devices must not be",
+}
+_KEYS = (
+    *("vendor_id", "product_id", "address", "devname", "physical_network", "trusted"),
+    *_INERT_FLAGS,
+    *_INERT_TEXTS,
+    *_UNSERVED_FLAGS,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSpec:
+    """One entry of the list. What it leaves open (None) matches anything.
+
+    ``text`` is the entry as written, for messages. ``physical_network`` and ``trusted`` are no criteria but what the
+    entry says of the devices it matches: the network they are on (compared exactly, case included; None serves no
+    port) and whether a port may have its VF trusted.
+    """
+
+    text: str
+    vendor_id: str | None
+    product_id: str | None
+    address: AddressGlob | AddressRegexes | None
+    devname: str | None
+    physical_network: str | None
+    trusted: bool
+
+    @classmethod
+    def parse_all(cls, values: Iterable[str]) -> tuple[Self, ...]:
+        """Read the option's values, each a JSON object or a list of objects; raise InvalidDeviceSpec."""
+        return tuple(cls._parse(entry) for value in values for entry in _entries(value))
+
+    def matches(self, device: PciDevice, parent: PhysicalFunction | None) -> bool:
+        """Tell whether the entry admits a device; ``parent`` is the PF of a VF, None for anything else.
+
+        An entry that names one PF, by its whole address or by its interface, also admits that PF's VFs. Vendor and
+        product are always those of the device itself.
+        """
+        return (
+            self.vendor_id in (None, device.vendor_id)
+            and self.product_id in (None, device.product_id)
+            and self._at_address(device, parent)
+            and self._of_interface(device, parent)
+        )
+
+    def _at_address(self, device: PciDevice, parent: PhysicalFunction | None) -> bool:
+        if self.address is None or self.address.matches(device.address):
+            return True
+        return parent is not None and self.address.single == parent.address
+
+    def _of_interface(self, device: PciDevice, parent: PhysicalFunction | None) -> bool:
+        if self.devname is None:
+            return True
+        pf = parent or device
+        return isinstance(pf, PhysicalFunction) and pf.netdev == self.devname
+
+    @classmethod
+    def _parse(cls, entry: object) -> Self:
+        text = json.dumps(entry)
+        try:
+            keys = _checked(entry)
+            return cls(
+                text=text,
+                vendor_id=_hex_id(keys, "vendor_id"),
+                product_id=_hex_id(keys, "product_id"),
+                address=_address(keys),
+                devname=_text(keys, "devname"),
+                physical_network=_network(keys),
+                trusted=_flag(keys, "trusted"),
+            )
+        except ValueError as exc:
+            raise InvalidDeviceSpec(text, str(exc)) from exc
+
+
+def first_match(specs: Iterable[DeviceSpec], device: PciDevice, parent: PhysicalFunction | None) -> DeviceSpec | None:
+    """Return the first entry that admits the device, which is the one that counts."""
+    return next((spec for spec in specs if spec.matches(device, parent)), None)
+
+
+def _entries(value: str) -> list[object]:
+    try:
+        parsed = json.loads(value)
+    except ValueError as exc:
+        raise InvalidDeviceSpec(value, f"it is not JSON ({exc}); quote keys and values with double quotes") from exc
+    return parsed if isinstance(parsed, list) else [parsed]
+
+
+def _checked(entry: object) -> dict[str, object]:
+    """Return the entry if it is an object of known keys, none of which asks for what is not served here."""
+    if not isinstance(entry, dict):
+        raise ValueError('each entry is a JSON object such as {"vendor_id": "8086"}')  # noqa: TRY004
+    for key in entry:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_KEYS)}"
+            raise ValueError(f"unknown key {key!r}; {hint}")
+    for key, problem in _UNSERVED_FLAGS.items():
+        if _flag(entry, key):
+            raise ValueError(f"{key}: {problem}")
+    for key in _INERT_FLAGS:
+        _flag(entry, key)
+    for key in _INERT_TEXTS:
+        _text(entry, key)
+    return entry
+
+
+def _address(entry: dict[str, object]) -> AddressGlob | AddressRegexes | None:
+    if "address" not in entry:
+        return None
+    if "devname" in entry:
+        raise ValueError("address and devname exclude each other; keep the address, which never changes by itself")
+    match entry["address"]:
+        case str(text):
+            return AddressGlob.parse(text)
+        case dict(parts):
+            return AddressRegexes.parse(parts)
+        case other:
+            raise ValueError(f'address must be text such as "0000:3b:00.*" or an object of expressions, not {other!r}')
+
+
+def _hex_id(entry: dict[str, object], key: str) -> str | None:
+    value = entry.get(key, "*")
+    if not isinstance(value, str):
+        raise ValueError(f'{key} must be text in quotes such as "8086", not {value!r}')  # noqa: TRY004
+    value = value.strip()
+    if value == "*":
+        return None
+    if _ID.fullmatch(value) is None:
+        raise ValueError(f"{key} {value!r} is neither four hexadecimal digits nor *")
+    return value.lower().zfill(4)
+
+
+def _network(entry: dict[str, object]) -> str | None:
+    # Nova writes null for devices that carry tunnelled networks.
+    return None if entry.get("physical_network") is None else _text(entry, "physical_network")
+
+
+def _text(entry: dict[str, object], key: str) -> str | None:
+    if key not in entry:
+        return None
+    value = entry[key]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key} must be text in quotes that is not empty, not {value!r}")
+    return value
+
+
+def _flag(entry: dict[str, object], key: str) -> bool:
+    value = str(entry.get(key, False)).lower()
+    if value not in _TRUE | _FALSE:
+        raise ValueError(f"{key} must be true or false, not {entry[key]!r}")
+    return value in _TRUE
