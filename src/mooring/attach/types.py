@@ -17,7 +17,8 @@ class AttachRequest:
 
     ``attachment`` identifies the presence, not the container: Docker's endpoint id, new at every start. ``created``
     says that mooring made the port for this attachment and deletes it at the end. ``vnic_type`` is the kind wanted of
-    a created port whose kind is still to be settled by the binding.
+    a created port whose kind is still to be settled by the binding. ``numa_node`` is where the container would like its
+    VF to be.
     """
 
     attachment: str
@@ -26,6 +27,7 @@ class AttachRequest:
     device_owner: str
     created: bool = False
     vnic_type: str | None = None
+    numa_node: int | None = None
 
 
 class LeaseStep(StrEnum):
@@ -51,7 +53,8 @@ class Lease:
     """The node's ownership of a VF for an attachment: a journal row.
 
     ``id`` fences: a late call for an older lease of the same VF or port cannot touch this one. ``port`` is the port as
-    last answered by Neutron. ``wanted`` is None until the binding has told the VLAN.
+    last answered by Neutron, ``former`` as it was before mooring touched it. ``wanted`` is None until the binding has
+    told the VLAN. ``missing`` names the settings that the VF's driver cannot honour.
     """
 
     id: str
@@ -63,11 +66,14 @@ class Lease:
     driver: str
     step: LeaseStep
     port: Port
+    former: Port
+    network: Network
     device_owner: str
     created: bool
     vnic_type: str
-    mtu: int
+    pci_vendor_info: str
     wanted: VfSettings | None = None
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

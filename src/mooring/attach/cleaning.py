@@ -1,0 +1,87 @@
+"""What clean means for a VF, and how it is made clean again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import structlog
+
+from mooring.attach.journal import Journal
+from mooring.attach.types import Baseline
+from mooring.errors import DeviceGone
+from mooring.host.kernel import Kernel, LinkState, VfSettings
+from mooring.pci.address import PciAddress
+from mooring.pci.device import VirtualFunction
+
+_NO_MAC = "00:00:00:00:00:00"
+_DEFAULT_MTU = 1500
+
+log = structlog.get_logger(__name__)
+
+
+def interface_name(address: PciAddress) -> str:
+    """Return the name a VF's interface has in the host's namespace.
+
+    It follows from the address alone, fits IFNAMSIZ (15 characters) for every 32-bit domain, and never looks like a
+    name that a container or the kernel's own numbering would use.
+    """
+    return f"vf{address.domain:04x}{address.bus:02x}{address.device:02x}{address.function:x}"
+
+
+class Cleaner:
+    """Records each VF's baseline when it is first seen in a boot, and restores it."""
+
+    def __init__(self, *, kernel: Kernel, journal: Journal) -> None:
+        self._kernel = kernel
+        self._journal = journal
+
+    def is_clean(self, vf: VirtualFunction, settings: VfSettings) -> bool:
+        """Tell whether what the PF holds for a free VF is its baseline.
+
+        A MAC that was never set reads as zeros on some drivers (igb, measured): that is clean too.
+        """
+        baseline = self.baseline(vf, settings).settings
+        return settings == baseline or settings == replace(baseline, mac=_NO_MAC)
+
+    def baseline(self, vf: VirtualFunction, settings: VfSettings) -> Baseline:
+        """Return the VF's baseline; ``settings`` become its measure when the VF is seen for the first time."""
+        boot_id = self._kernel.boot_id()
+        known = self._journal.baseline(vf.address, boot_id)
+        if known is not None:
+            return known
+        baseline = Baseline(settings=_neutral(vf, settings, boot_id), mtu=_DEFAULT_MTU)
+        self._journal.record_baseline(vf.address, boot_id, baseline)
+        return baseline
+
+    def clean(self, vf: VirtualFunction) -> None:
+        """Bring a VF home and restore its baseline, every attribute of it.
+
+        Raises KernelRefused, NotClean or DeviceGone when the VF does not read back as it was written.
+        """
+        baseline = self.baseline(vf, VfSettings(mac=_NO_MAC))
+        missing = self._kernel.write_settings(vf, baseline.settings)
+        if missing:
+            log.warning("vf.cannot-reset", vf=str(vf.address), settings=sorted(missing))
+        netdev = self._kernel.adopt_mac(vf, baseline.settings.mac, name=interface_name(vf.address))
+        if netdev.mtu != baseline.mtu:
+            here = self._kernel.find(vf.address)
+            if not isinstance(here, VirtualFunction):
+                raise DeviceGone("restoring the MTU", vf.address, "the VF left the host")
+            self._kernel.set_mtu(here, baseline.mtu)
+
+
+def _neutral(vf: VirtualFunction, seen: VfSettings, boot_id: str) -> VfSettings:
+    """Return the safe defaults, as far as the driver reports them, under a MAC that is no tenant's."""
+    return VfSettings(
+        mac=seen.mac if seen.mac != _NO_MAC else _own_mac(vf.address, boot_id),
+        spoof_check=None if seen.spoof_check is None else True,
+        trust=None if seen.trust is None else False,
+        link_state=LinkState.AUTO,
+    )
+
+
+def _own_mac(address: PciAddress, boot_id: str) -> str:
+    """Return a locally administered unicast MAC that stays the same for a VF throughout a boot (IEEE 802, U/L bit)."""
+    tail = hashlib.sha256(f"{boot_id} {address}".encode()).digest()[:5]
+    return ":".join(f"{byte:02x}" for byte in (0x06, *tail))

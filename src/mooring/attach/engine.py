@@ -1,0 +1,284 @@
+"""The core's verbs: lease, attach, detach, check, gc and status."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import replace
+
+import structlog
+
+from mooring.attach.cleaning import Cleaner
+from mooring.attach.drift import differences
+from mooring.attach.drivers import PortDriver
+from mooring.attach.drivers.registry import PortDrivers
+from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
+from mooring.attach.locks import KeyedLocks
+from mooring.attach.pool import PooledVf, VfPool, VfState, VfStatus
+from mooring.attach.settlement import Settlement
+from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
+from mooring.errors import DeviceBusy, EdgeFailure, InvalidRequest, MooringError, PortBusy, Refused
+from mooring.host.kernel import Kernel
+from mooring.neutron.api import Binding, NeutronPorts
+from mooring.pci.device import VirtualFunction
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """Makes ports present in containers and takes them away again, without ever losing a VF.
+
+    Implements ``attach.types.Attachments``. Thread-safe: the journal's keys arbitrate who gets a VF or a port, a lock
+    for each attachment keeps its verbs in order, and a lock for each PF keeps changes to one card in series.
+    """
+
+    def __init__(
+        self,
+        *,
+        kernel: Kernel,
+        ports: NeutronPorts,
+        journal: Journal,
+        pool: VfPool,
+        cleaner: Cleaner,
+        drivers: PortDrivers,
+        settlement: Settlement,
+        host: str,
+    ) -> None:
+        self._kernel = kernel
+        self._ports = ports
+        self._journal = journal
+        self._pool = pool
+        self._cleaner = cleaner
+        self._drivers = drivers
+        self._settlement = settlement
+        self._host = host
+        self._attachments = KeyedLocks()
+        self._cards = KeyedLocks()
+
+    def lease(self, request: AttachRequest) -> Lease:
+        """Reserve a device for the request and journal it; see Attachments.lease."""
+        with self._attachments.holding(request.attachment):
+            if (known := self._journal.find(request.attachment)) is not None:
+                return _same(known, request)
+            debt = self._debt_of(request.port.id)
+            if debt is not None:
+                request = _as_it_was(request, debt)
+            vnic_type = request.vnic_type or request.port.vnic_type
+            name = self._drivers.for_port(request.port.id, vnic_type)
+            return self._lease_one(request, name, vnic_type, debt)
+
+    def attach(self, attachment: str) -> Attachment:
+        """Bind the port and prepare the leased device; see Attachments.attach."""
+        with self._attachments.holding(attachment):
+            lease = self._journal.find(attachment)
+            if lease is None or lease.step is LeaseStep.RELEASING:
+                raise InvalidRequest(f"attachment {attachment} has no lease: create the endpoint before joining it")
+            if lease.step is not LeaseStep.READY:
+                try:
+                    lease = self._program(self._bind(lease))
+                except BaseException:
+                    self._release(lease)
+                    raise
+                self._settlement.nudge()
+                log.info("attachment.ready", attachment=attachment, port=lease.port.id, vf=str(lease.device))
+            return self._present(lease)
+
+    def detach(self, attachment: str) -> None:
+        """Take the device back, clean it, and give the port back; see Attachments.detach."""
+        with self._attachments.holding(attachment):
+            lease = self._journal.find(attachment)
+            if lease is not None:
+                self._release(lease)
+                log.info("attachment.ended", attachment=attachment, port=lease.port.id, vf=str(lease.device))
+
+    def find(self, attachment: str) -> Lease | None:
+        """Return the lease of an attachment."""
+        return self._journal.find(attachment)
+
+    def check(self, attachment: str) -> tuple[str, ...]:
+        """Compare what the PF holds for an attachment with what was wanted; return each difference in words."""
+        lease = self._journal.find(attachment)
+        if lease is None:
+            return (f"attachment {attachment} has no lease",)
+        vf = self._kernel.find(lease.device)
+        if not isinstance(vf, VirtualFunction):
+            return (f"VF {lease.device} has left the host",)
+        for member in self._pool.rescan():
+            if member.address == lease.device and lease.wanted is not None:
+                held = self._kernel.read_settings(member.pf).get(vf.index)
+                return () if held is None else differences(lease.wanted, held, ignoring=lease.missing)
+        return (f"VF {lease.device} is not in the pool",)
+
+    def gc(self, living: Collection[str]) -> tuple[str, ...]:
+        """Detach every attachment that is not among the living; return those that were."""
+        dead = tuple(lease.attachment for lease in self._journal.leases() if lease.attachment not in living)
+        for attachment in dead:
+            self.detach(attachment)
+        return dead
+
+    def status(self) -> tuple[VfStatus, ...]:
+        """Return the state of every VF that this host may hand out."""
+        return self._pool.statuses()
+
+    def recover(self) -> None:
+        """Undo what a crash or a reboot left half done. Called once, before any door opens."""
+        self._pool.rescan()
+        boot_id = self._kernel.boot_id()
+        for lease in self._journal.leases():
+            if lease.boot_id != boot_id:
+                # VFs do not outlive a boot: they were created anew, at their driver's defaults.
+                self._end(lease, quarantine=None)
+                log.warning("lease.lost-in-reboot", attachment=lease.attachment, vf=str(lease.device))
+            elif lease.step is not LeaseStep.READY:
+                self._release(lease)
+                log.warning("lease.undone", attachment=lease.attachment, vf=str(lease.device), step=lease.step.value)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Make every free VF clean that is not; quarantine those that cannot be, acquit those that are again."""
+        for status in self._pool.statuses():
+            if status.state in (VfState.DIRTY, VfState.QUARANTINED):
+                self._clean_free(status.pooled)
+
+    def _lease_one(self, request: AttachRequest, driver: str, vnic_type: str, debt: DebtEntry | None) -> Lease:
+        """Take the first device that nobody else takes in the same moment."""
+        lost: DeviceBusy | None = None
+        for member in self._drivers[driver].choose(request):
+            lease = Lease(
+                id=uuid.uuid4().hex,
+                attachment=request.attachment,
+                boot_id=self._kernel.boot_id(),
+                device=member.address,
+                parent=member.pf.address,
+                physical_network=member.physical_network,
+                driver=driver,
+                step=LeaseStep.LEASED,
+                port=request.port,
+                former=request.port,
+                network=request.network,
+                device_owner=request.device_owner,
+                created=request.created,
+                vnic_type=vnic_type,
+                pci_vendor_info=member.vf.vendor_info,
+            )
+            try:
+                self._journal.add(lease, settles=debt)
+            except DeviceBusy as exc:
+                lost = exc
+            else:
+                return lease
+        raise lost or Refused(f"port driver {driver} offered no device for port {request.port.id}")
+
+    def _bind(self, lease: Lease) -> Lease:
+        lease = self._journal.save(replace(lease, step=LeaseStep.BINDING))
+        profile = {
+            "pci_slot": str(lease.device),
+            "pci_vendor_info": lease.pci_vendor_info,
+            "physical_network": lease.physical_network,
+        }
+        bound = self._ports.bind(
+            lease.port,
+            Binding(
+                host=self._host,
+                device_id=lease.attachment,
+                device_owner=lease.device_owner,
+                profile=profile,
+                vnic_type=lease.vnic_type,
+            ),
+        )
+        lease = self._journal.save(replace(lease, port=bound))
+        return self._journal.save(replace(lease, wanted=self._driver(lease).plan(lease), step=LeaseStep.PROGRAMMING))
+
+    def _program(self, lease: Lease) -> Lease:
+        for stray in tuple(self._pool.strays(lease.port.mac)):
+            log.warning("vf.stale-mac", vf=str(stray.address), mac=lease.port.mac)
+            self._clean_free(stray)
+        with self._cards.holding(lease.parent):
+            missing = self._driver(lease).create_host_iface(lease)
+        if missing:
+            log.warning("vf.settings-not-honoured", vf=str(lease.device), port=lease.port.id, settings=sorted(missing))
+        return self._journal.save(replace(lease, step=LeaseStep.READY, missing=missing))
+
+    def _present(self, lease: Lease) -> Attachment:
+        return Attachment(
+            id=lease.attachment,
+            port=lease.port,
+            interface=self._driver(lease).get_container_iface_name(lease),
+            device=lease.device,
+            mac=lease.port.mac,
+            mtu=lease.network.mtu,
+        )
+
+    def _release(self, lease: Lease) -> None:
+        """Undo an attachment from whatever step it reached. What cannot be undone now is kept in mind, never lost."""
+        current = self._journal.find(lease.attachment)
+        if current is None or current.id != lease.id:
+            return
+        reached = current.step
+        current = self._journal.save(replace(current, step=LeaseStep.RELEASING))
+        quarantine = None
+        if reached in (LeaseStep.PROGRAMMING, LeaseStep.READY, LeaseStep.RELEASING):
+            quarantine = self._take_back(current)
+        self._end(current, quarantine=quarantine, bound=reached is not LeaseStep.LEASED)
+
+    def _take_back(self, lease: Lease) -> str | None:
+        """Bring the device home and clean it; return why it may not be handed out, if it may not."""
+        try:
+            with self._cards.holding(lease.parent):
+                self._driver(lease).delete_host_iface(lease)
+        except MooringError as exc:
+            log.error("vf.quarantined", vf=str(lease.device), attachment=lease.attachment, error=str(exc))
+            return str(exc)
+        return None
+
+    def _end(self, lease: Lease, *, quarantine: str | None, bound: bool = True) -> None:
+        """Forget the lease, and settle with Neutron now if Neutron is there, later if it is not."""
+        debt = self._journal.end(lease, owed=self._owed(lease, bound=bound), quarantine=quarantine)
+        if debt is not None:
+            self._settlement.pay(debt)
+
+    def _owed(self, lease: Lease, *, bound: bool) -> Debt | None:
+        if not (bound or lease.created):
+            return None
+        # What was meant to be bound counts as bound: the answer may have been lost on the way.
+        port = replace(lease.port, host=self._host, device_id=lease.attachment)
+        kind = DebtKind.DELETE if lease.created else DebtKind.UNBIND
+        return Debt(kind=kind, port=port, former=lease.former)
+
+    def _clean_free(self, member: PooledVf) -> None:
+        with self._cards.holding(member.pf.address):
+            vf = self._kernel.find(member.address)
+            if self._journal.holder(member.address) is not None or not isinstance(vf, VirtualFunction):
+                return
+            if self._kernel.user_of(vf) is not None:
+                return
+            try:
+                self._cleaner.clean(vf)
+            except EdgeFailure as exc:
+                self._journal.quarantine(member.address, str(exc))
+                log.error("vf.quarantined", vf=str(member.address), error=str(exc))
+                return
+            self._journal.acquit(member.address)
+            log.info("vf.cleaned", vf=str(member.address))
+
+    def _driver(self, lease: Lease) -> PortDriver:
+        return self._drivers[lease.driver]
+
+    def _debt_of(self, port_id: str) -> DebtEntry | None:
+        for entry in self._journal.debts():
+            if entry.debt.port.id == port_id:
+                if entry.debt.kind is DebtKind.DELETE:
+                    raise PortBusy(port_id, "its own deletion, which Neutron has not confirmed yet")
+                return entry
+        return None
+
+
+def _same(known: Lease, request: AttachRequest) -> Lease:
+    if known.port.id != request.port.id:
+        raise InvalidRequest(f"attachment {known.attachment} already holds port {known.port.id}, not {request.port.id}")
+    return known
+
+
+def _as_it_was(request: AttachRequest, debt: DebtEntry) -> AttachRequest:
+    """Take a port over from an earlier attachment whose unbinding is owed: what we wrote in its profile is no wish."""
+    return replace(request, port=replace(request.port, profile=debt.debt.former.profile))

@@ -1,0 +1,217 @@
+"""The host's VFs that may serve ports: which there are, whose they are, and which one is next."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mooring.attach.cleaning import Cleaner
+from mooring.attach.journal import Journal
+from mooring.attach.types import Lease
+from mooring.errors import DeviceBusy, DeviceUnusable, NoFreeDevice
+from mooring.host.kernel import Kernel, VfSettings
+from mooring.pci.address import PciAddress
+from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device_spec import DeviceSpec, first_match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledVf:
+    """A VF that the device spec admits, with its PF and the physical network that the spec says it is on."""
+
+    vf: VirtualFunction
+    pf: PhysicalFunction
+    physical_network: str
+
+    @property
+    def address(self) -> PciAddress:
+        """What identifies the VF."""
+        return self.vf.address
+
+
+class VfState(StrEnum):
+    """Why a VF may or may not be handed out."""
+
+    FREE = "free"
+    LEASED = "leased"
+    QUARANTINED = "quarantined"
+    TAKEN = "taken"
+    DIRTY = "dirty"
+    PF_DOWN = "pf-down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfStatus:
+    """A pooled VF's state, with the words that explain it and the lease that holds it, if one does."""
+
+    pooled: PooledVf
+    state: VfState
+    reason: str = ""
+    lease: Lease | None = None
+
+
+class VfPool:
+    """The admitted VFs of this host. The journal says who holds one; the kernel says whether it is fit for use."""
+
+    def __init__(self, *, kernel: Kernel, journal: Journal, cleaner: Cleaner, specs: tuple[DeviceSpec, ...]) -> None:
+        self._kernel = kernel
+        self._journal = journal
+        self._cleaner = cleaner
+        self._specs = specs
+        self._lock = threading.Lock()
+        self._members: tuple[PooledVf, ...] = ()
+
+    def rescan(self) -> tuple[PooledVf, ...]:
+        """Look at the host afresh and return the admitted VFs, ordered by address."""
+        members = tuple(
+            pooled
+            for pf in self._kernel.physical_functions()
+            for vf in pf.vfs
+            if (pooled := self._admit(vf, pf)) is not None
+        )
+        with self._lock:
+            self._members = members
+        return members
+
+    def members(self) -> tuple[PooledVf, ...]:
+        """Return the admitted VFs as last seen."""
+        with self._lock:
+            return self._members
+
+    def mappings(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the PF interfaces behind each physical network, as an SR-IOV agent reports them to Neutron."""
+        mappings: dict[str, tuple[str, ...]] = {}
+        for member in self.members():
+            known = mappings.setdefault(member.physical_network, ())
+            if member.pf.netdev is not None and member.pf.netdev not in known:
+                mappings[member.physical_network] = (*known, member.pf.netdev)
+        return mappings
+
+    def candidates(self, physical_network: str, *, numa_node: int | None = None) -> Iterator[PooledVf]:
+        """Yield the free VFs of a physical network, best first: the wanted NUMA node, then the least used PF.
+
+        Raises NoFreeDevice when they are exhausted, saying what became of the others.
+        """
+        for look in (self.members, self.rescan):
+            statuses = []
+            for status in self._survey(physical_network, look(), numa_node):
+                if status.state is VfState.FREE:
+                    yield status.pooled
+                statuses.append(status)
+        counts = Counter(status.state.value for status in statuses)
+        detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+        raise NoFreeDevice(physical_network, total=len(statuses), detail=detail or "the device spec admits none")
+
+    def _survey(
+        self, physical_network: str, members: tuple[PooledVf, ...], numa_node: int | None
+    ) -> Iterator[VfStatus]:
+        """Yield the state of each VF of a physical network, the preferred ones first, reading no more than is asked."""
+        used = Counter(lease.parent for lease in self._journal.leases())
+        preferred = sorted(
+            (member for member in members if member.physical_network == physical_network),
+            key=lambda member: (
+                numa_node is not None and member.vf.numa_node not in (numa_node, None),
+                used[member.pf.address],
+                member.address,
+            ),
+        )
+        reading = _PfReadings(self._kernel)
+        for member in preferred:
+            yield self._status(member, reading)
+
+    def named(self, slot: PciAddress, physical_network: str) -> PooledVf:
+        """Return the VF at an address that somebody named, if it may serve the physical network now.
+
+        Raises DeviceUnusable when it never can as things are, DeviceBusy when something else uses it.
+        """
+        member = self._member_at(slot)
+        if member.physical_network != physical_network:
+            raise DeviceUnusable(
+                slot, f"it is on {member.physical_network}, but the port's network is on {physical_network}"
+            )
+        status = self._status(member, _PfReadings(self._kernel))
+        if status.lease is not None:
+            raise DeviceBusy(slot, f"attachment {status.lease.attachment}", "remove its container first")
+        if status.state is not VfState.FREE:
+            raise DeviceBusy(slot, status.reason, "free it, or name another VF")
+        return member
+
+    def strays(self, mac: str) -> Iterator[PooledVf]:
+        """Yield the VFs that no lease holds but that carry a MAC: their NIC would keep that MAC's frames to itself."""
+        reading = _PfReadings(self._kernel)
+        for member in self.members():
+            settings = reading.settings(member.pf).get(member.vf.index)
+            if settings is not None and settings.mac == mac and self._journal.holder(member.address) is None:
+                yield member
+
+    def statuses(self) -> tuple[VfStatus, ...]:
+        """Return every admitted VF's state, freshly read."""
+        reading = _PfReadings(self._kernel)
+        return tuple(self._status(member, reading) for member in self.rescan())
+
+    def _admit(self, vf: VirtualFunction, pf: PhysicalFunction) -> PooledVf | None:
+        spec = first_match(self._specs, vf, pf)
+        if spec is None or spec.physical_network is None:
+            return None
+        return PooledVf(vf=vf, pf=pf, physical_network=spec.physical_network)
+
+    def _member_at(self, slot: PciAddress) -> PooledVf:
+        device = self._kernel.find(slot)
+        match device:
+            case None:
+                raise DeviceUnusable(slot, "there is no such device on this host")
+            case VirtualFunction():
+                for member in self.rescan():
+                    if member.address == slot:
+                        return member
+                raise DeviceUnusable(slot, "[pci] device_spec of this host does not admit it")
+            case PhysicalFunction():
+                raise DeviceUnusable(slot, "it is a physical function, and a port of this kind takes a VF")
+            case PciDevice():
+                raise DeviceUnusable(slot, "it is not a virtual function")
+
+    def _status(self, member: PooledVf, reading: _PfReadings) -> VfStatus:
+        lease = self._journal.holder(member.address)
+        if lease is not None:
+            return VfStatus(pooled=member, state=VfState.LEASED, lease=lease)
+        state, reason = self._fitness(member, reading)
+        return VfStatus(pooled=member, state=state, reason=reason)
+
+    def _fitness(self, member: PooledVf, reading: _PfReadings) -> tuple[VfState, str]:
+        """Judge a VF that no lease holds."""
+        if (reason := self._journal.quarantined().get(member.address)) is not None:
+            return VfState.QUARANTINED, f"quarantine ({reason})"
+        vf = self._kernel.find(member.address)
+        if not isinstance(vf, VirtualFunction):
+            return VfState.TAKEN, "nobody: it has left the host"
+        if (user := self._kernel.user_of(vf)) is not None:
+            return VfState.TAKEN, user
+        if not reading.is_up(member.pf):
+            return VfState.PF_DOWN, f"nobody, but its PF {member.pf.netdev or member.pf.address} is down"
+        settings = reading.settings(member.pf).get(vf.index)
+        if settings is None or not self._cleaner.is_clean(vf, settings):
+            return VfState.DIRTY, "settings that are not its baseline"
+        return VfState.FREE, ""
+
+
+class _PfReadings:
+    """One look at each PF, shared by the VFs of one survey."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._settings: dict[PciAddress, Mapping[int, VfSettings]] = {}
+        self._up: dict[PciAddress, bool] = {}
+
+    def settings(self, pf: PhysicalFunction) -> Mapping[int, VfSettings]:
+        if pf.address not in self._settings:
+            self._settings[pf.address] = self._kernel.read_settings(pf)
+        return self._settings[pf.address]
+
+    def is_up(self, pf: PhysicalFunction) -> bool:
+        if pf.address not in self._up:
+            netdev = self._kernel.netdev(pf)
+            self._up[pf.address] = netdev is not None and netdev.up
+        return self._up[pf.address]

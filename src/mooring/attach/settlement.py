@@ -1,0 +1,101 @@
+"""What Neutron is told outside the containers' way: devices up, and debts of attachments that have ended."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
+from mooring.attach.types import Lease, LeaseStep
+from mooring.errors import EdgeFailure, NeutronUnreachable, PortNotFound
+from mooring.neutron.api import NeutronBus, NeutronPorts
+
+ACTIVE = "ACTIVE"
+
+log = structlog.get_logger(__name__)
+
+
+class Settlement:
+    """Pays Neutron what the journal says it is owed. A failure leaves the debt for the next round."""
+
+    def __init__(self, *, ports: NeutronPorts, bus: NeutronBus | None, journal: Journal, host: str) -> None:
+        self._ports = ports
+        self._bus = bus
+        self._journal = journal
+        self._host = host
+        self._nudged = threading.Event()
+        self._round = threading.Lock()
+        self._reachable = True
+
+    def nudge(self) -> None:
+        """Ask for a round soon: something new is owed or to be reported."""
+        self._nudged.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when nudged, or after a while in any case."""
+        self._nudged.wait(timeout_s)
+        self._nudged.clear()
+
+    def settle(self) -> None:
+        """Pay all debts and report every ready attachment whose port is not ACTIVE yet."""
+        with self._round:
+            self._reachable = all(self._pay(entry) for entry in self._journal.debts())
+            waiting = [lease for lease in self._journal.leases() if _waits_for_active(lease)]
+            if waiting:
+                self._report_up(waiting)
+
+    def pay(self, debt_id: int) -> None:
+        """Try one debt now, unless Neutron was away a moment ago: nobody waits for a neighbour twice."""
+        if not (self._reachable and self._round.acquire(blocking=False)):
+            self.nudge()
+            return
+        try:
+            self._reachable = all(self._pay(entry) for entry in self._journal.debts() if entry.id == debt_id)
+        finally:
+            self._round.release()
+
+    def _pay(self, entry: DebtEntry) -> bool:
+        """Pay one debt; tell whether Neutron could be reached."""
+        try:
+            _settle_port(self._ports, entry.debt)
+        except EdgeFailure as exc:
+            self._journal.not_paid(entry.id, str(exc))
+            if entry.attempts == 0:
+                log.warning("debt.deferred", port=entry.debt.port.id, kind=entry.debt.kind.value, error=str(exc))
+            return not isinstance(exc, NeutronUnreachable)
+        self._journal.paid(entry.id)
+        log.info("debt.paid", port=entry.debt.port.id, kind=entry.debt.kind.value)
+        return True
+
+    def _report_up(self, leases: list[Lease]) -> None:
+        if self._bus is None:
+            return
+        try:
+            self._bus.report_devices(self._host, up=[lease.port.id for lease in leases])
+            for lease in leases:
+                self._confirm(lease)
+        except EdgeFailure as exc:
+            log.warning("ports.not-reported", ports=[lease.port.id for lease in leases], error=str(exc))
+
+    def _confirm(self, lease: Lease) -> None:
+        """Read the port back: the bus answers the same whether or not the report had any effect."""
+        try:
+            port = self._ports.port(lease.port.id)
+        except PortNotFound:
+            log.warning("port.deleted-behind-our-back", port=lease.port.id)
+            return
+        self._journal.note_port(lease, port)
+        log.info("port.reported", port=port.id, status=port.status)
+
+
+def _waits_for_active(lease: Lease) -> bool:
+    return lease.step is LeaseStep.READY and lease.port.status != ACTIVE and lease.port.admin_state_up
+
+
+def _settle_port(ports: NeutronPorts, debt: Debt) -> None:
+    match debt.kind:
+        case DebtKind.UNBIND:
+            ports.unbind(debt.port, restore=debt.former.profile)
+        case DebtKind.DELETE:
+            ports.delete_port(debt.port.id)
