@@ -1,0 +1,185 @@
+"""The journal: what it promises after a call has returned, also to the next process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mooring.attach.journal import Debt, DebtKind, Journal
+from mooring.attach.types import Baseline, Lease, LeaseStep
+from mooring.errors import DeviceBusy, PortBusy
+from mooring.host.kernel import VfSettings
+from mooring.neutron.model import Network, Port, Segment
+from mooring.pci.address import PciAddress
+
+VF = PciAddress.parse("0000:01:10.0")
+OTHER_VF = PciAddress.parse("0000:01:10.2")
+
+
+def a_lease(**changes: object) -> Lease:
+    port = Port(id="port-1", network_id="net", mac="fa:16:3e:00:00:01", revision=4, profile={"pci_slot": "x"})
+    lease = Lease(
+        id="lease-1",
+        attachment="endpoint-1",
+        boot_id="boot",
+        device=VF,
+        parent=PciAddress.parse("0000:01:00.0"),
+        physical_network="physnet1",
+        driver="sriov",
+        step=LeaseStep.LEASED,
+        port=port,
+        former=port,
+        network=Network(
+            id="net",
+            name="net",
+            mtu=1500,
+            segments=(Segment(network_type="vlan", physical_network="physnet1", segmentation_id=100),),
+        ),
+        device_owner="compute:kuryr",
+        created=False,
+        vnic_type="direct",
+        pci_vendor_info="8086:10ca",
+    )
+    return replace(lease, **changes)  # type: ignore[arg-type]
+
+
+def another_lease(**changes: object) -> Lease:
+    given = {
+        "id": "lease-2",
+        "attachment": "endpoint-2",
+        "device": OTHER_VF,
+        "port": replace(a_lease().port, id="port-2"),
+    }
+    return a_lease(**{**given, **changes})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "node.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal(path)
+    yield journal
+    journal.close()
+
+
+def test_what_was_written_is_there_for_the_next_process(journal: Journal, path: Path) -> None:
+    journal.add(a_lease())
+    journal.save(a_lease(step=LeaseStep.READY, wanted=VfSettings(mac="fa:16:3e:00:00:01", vlan=100)))
+
+    second = Journal(path)
+
+    assert second.leases() == (a_lease(step=LeaseStep.READY, wanted=VfSettings(mac="fa:16:3e:00:00:01", vlan=100)),)
+    second.close()
+
+
+def test_a_vf_is_in_one_lease_only(journal: Journal) -> None:
+    journal.add(a_lease())
+
+    with pytest.raises(DeviceBusy, match=r"0000:01:10\.0 is in use by attachment endpoint-1"):
+        journal.add(another_lease(device=VF))
+
+    assert [lease.id for lease in journal.leases()] == ["lease-1"]
+
+
+def test_a_port_is_in_one_lease_only(journal: Journal) -> None:
+    journal.add(a_lease())
+
+    with pytest.raises(PortBusy, match="port-1 is in use by attachment endpoint-1"):
+        journal.add(another_lease(port=a_lease().port))
+
+
+def test_ending_a_lease_frees_its_vf_and_port_and_notes_the_debt_and_the_quarantine(journal: Journal) -> None:
+    lease = a_lease()
+    journal.add(lease)
+    owed = Debt(kind=DebtKind.UNBIND, port=lease.port, former=lease.former)
+
+    debt_id = journal.end(lease, owed=owed, quarantine="the VLAN stayed at 100")
+
+    assert journal.find("endpoint-1") is None
+    assert [(entry.id, entry.debt) for entry in journal.debts()] == [(debt_id, owed)]
+    assert journal.quarantined() == {VF: "the VLAN stayed at 100"}
+    journal.add(another_lease(device=VF, port=lease.port))
+
+
+def test_a_late_save_does_not_bring_an_ended_lease_back(journal: Journal) -> None:
+    lease = a_lease()
+    journal.add(lease)
+    journal.end(lease, owed=None, quarantine=None)
+
+    journal.save(replace(lease, step=LeaseStep.READY))
+
+    assert journal.leases() == ()
+
+
+def test_a_late_word_about_a_port_does_not_touch_the_next_lease(journal: Journal) -> None:
+    old = a_lease(step=LeaseStep.READY)
+    journal.add(old)
+    journal.end(old, owed=None, quarantine=None)
+    new = a_lease(id="lease-9", step=LeaseStep.READY)
+    journal.add(new)
+
+    journal.note_port(old, replace(old.port, status="ACTIVE"))
+
+    assert journal.find("endpoint-1") == new
+
+
+def test_a_late_word_about_a_port_does_not_wake_a_lease_that_is_being_released(journal: Journal) -> None:
+    ready = a_lease(step=LeaseStep.READY)
+    journal.add(ready)
+    journal.save(replace(ready, step=LeaseStep.RELEASING))
+
+    journal.note_port(ready, replace(ready.port, status="ACTIVE"))
+
+    assert journal.leases()[0].step is LeaseStep.RELEASING
+
+
+def test_a_new_lease_strikes_out_the_debt_that_it_makes_void(journal: Journal) -> None:
+    lease = a_lease()
+    journal.add(lease)
+    journal.end(lease, owed=Debt(kind=DebtKind.UNBIND, port=lease.port, former=lease.port), quarantine=None)
+    (entry,) = journal.debts()
+
+    journal.add(another_lease(port=lease.port), settles=entry)
+
+    assert journal.debts() == ()
+
+
+def test_a_refused_lease_keeps_the_debt(journal: Journal) -> None:
+    ended = another_lease()
+    journal.add(ended)
+    journal.end(ended, owed=Debt(kind=DebtKind.UNBIND, port=ended.port, former=ended.port), quarantine=None)
+    (entry,) = journal.debts()
+    journal.add(a_lease())
+
+    with pytest.raises(DeviceBusy):
+        journal.add(another_lease(device=VF), settles=entry)
+
+    assert journal.debts() == (entry,)
+
+
+def test_a_baseline_is_history_after_a_reboot(journal: Journal) -> None:
+    baseline = Baseline(settings=VfSettings(mac="06:00:00:00:00:01"), mtu=1500)
+    journal.record_baseline(VF, "boot-1", baseline)
+
+    assert journal.baseline(VF, "boot-1") == baseline
+    assert journal.baseline(VF, "boot-2") is None
+
+
+def test_a_failed_payment_is_remembered_with_its_reason(journal: Journal) -> None:
+    lease = a_lease()
+    journal.add(lease)
+    journal.end(lease, owed=Debt(kind=DebtKind.DELETE, port=lease.port, former=lease.port), quarantine=None)
+    (entry,) = journal.debts()
+
+    journal.not_paid(entry.id, "Neutron did not answer")
+    journal.not_paid(entry.id, "Neutron answered 503")
+
+    assert [(e.attempts, e.last_error) for e in journal.debts()] == [(2, "Neutron answered 503")]
+    journal.paid(entry.id)
+    assert journal.debts() == ()
