@@ -24,13 +24,14 @@ class VfSettings:
     """What the PF holds for one of its VFs (IFLA_VFINFO_LIST, Linux include/uapi/linux/if_link.h).
 
     ``mac`` is lower case with colons; the PF shows the last address it accepted from either side. ``vlan`` 0 is
-    untagged. Rates are in Mbit/s, 0 is unlimited. ``spoof_check`` and ``trust`` are None where the driver does not
-    report them.
+    untagged; ``service_tag`` says that the tag is an 802.1ad one instead of 802.1Q. Rates are in Mbit/s, 0 is
+    unlimited. ``spoof_check`` and ``trust`` are None where the driver does not report them.
     """
 
     mac: str
     vlan: int = 0
     qos: int = 0
+    service_tag: bool = False
     spoof_check: bool | None = True
     trust: bool | None = False
     min_tx_rate: int = 0

@@ -1,0 +1,58 @@
+"""Taking a VF from its driver and giving it back: whatever namespace its interface was in, it comes back new."""
+
+from __future__ import annotations
+
+import time
+
+from mooring.errors import DeviceGone, NotClean
+from mooring.host.failures import kernel_errors
+from mooring.host.netlink import LinkEvents, link_events
+from mooring.host.sysfs import Sysfs
+from mooring.pci.address import PciAddress
+
+_INTERFACE_SECONDS = 10.0
+_ATTEMPTS = 2
+
+
+def rebind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> str:
+    """Unbind the VF, bind it to ``driver`` (None: whichever fits) and return the name of its new interface.
+
+    Raises NotClean when no interface appears, or when the VF is bound to a driver that has none: unbinding
+    vfio-pci under a virtual machine would wait for that machine.
+    """
+    for _ in range(_ATTEMPTS):
+        _unbind(sysfs, address)
+        with link_events() as events:
+            _bind(sysfs, address, driver)
+            if name := _await_interface(sysfs, address, events):
+                return name
+    raise NotClean(address, f"no network interface appeared within {_INTERFACE_SECONDS:.0f} s of binding {driver}")
+
+
+def _unbind(sysfs: Sysfs, address: PciAddress) -> None:
+    if bound := sysfs.driver(address):
+        with kernel_errors(f"unbinding {bound}", address):
+            (sysfs.path(address) / "driver/unbind").write_text(str(address))
+
+
+def _bind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
+    doing = f"binding {driver or 'a driver'}"
+    try:
+        with kernel_errors(doing, address):
+            sysfs.bind_path(driver).write_text(str(address))
+    except DeviceGone as exc:
+        if not sysfs.path(address).exists():
+            raise
+        raise NotClean(
+            address,
+            f"{doing} failed although the device is there; is the driver loaded, and sriov_drivers_autoprobe of its "
+            f"PF not 0?",
+        ) from exc
+
+
+def _await_interface(sysfs: Sysfs, address: PciAddress, events: LinkEvents) -> str | None:
+    """Return the interface's name once it is registered: at once for most drivers, later for some."""
+    deadline = time.monotonic() + _INTERFACE_SECONDS
+    while (name := sysfs.interface(address)) is None and (left := deadline - time.monotonic()) > 0:
+        events.wait(left)
+    return name
