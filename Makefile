@@ -1,21 +1,21 @@
-# The one door for people and for CI. Everything made here lies under build/ (and the lab's cache).
+# The one door for people and for CI. Run it as root: the lab installs Debian packages and boots virtual machines.
+# Everything made here lies under build/, and in the lab's cache (~/.cache/mooring-lab) what is worth keeping.
 SHELL := /bin/bash
 VENV := build/venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+NODE ?= node1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint test test-unit
+.PHONY: help demo test lint test-unit test-functional test-lab lab-up lab-shell lab-down docs bench venv clean
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-venv: $(STAMP)  ## Make the project's virtual environment
+demo: $(STAMP)  ## Show it all: two guests with SR-IOV cards, real Neutron, containers on VFs
+	$(PYTHON) -m lab demo
 
-$(STAMP): pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[node,dev]'
-	@touch $@
+test: lint test-unit test-functional test-lab  ## Run everything that CI runs
 
 lint: $(STAMP)  ## Check style and types
 	$(VENV)/bin/ruff check .
@@ -24,3 +24,36 @@ lint: $(STAMP)  ## Check style and types
 
 test-unit: $(STAMP)  ## Run the unit tests (no root, seconds)
 	$(PYTHON) -m pytest tests/unit
+
+test-functional: $(STAMP)  ## Run the tests against real Neutron, Keystone and RabbitMQ (root)
+	$(PYTHON) -m pytest tests/functional
+
+test-lab: $(STAMP)  ## Run the tests in the QEMU guests (root)
+	$(PYTHON) -m pytest tests/lab
+
+lab-up: $(STAMP)  ## Boot the lab and leave it running
+	$(PYTHON) -m lab up
+
+lab-shell: $(STAMP)  ## Open a shell in a guest: make lab-shell NODE=node1
+	$(PYTHON) -m lab shell $(NODE)
+
+lab-down: $(STAMP)  ## Stop the lab
+	$(PYTHON) -m lab down
+
+bench: $(STAMP)  ## Measure attach and detach in the lab
+	$(PYTHON) -m bench.attach
+
+docs: $(STAMP)  ## Write the sample configuration to build/docs/mooring.conf.sample
+	@mkdir -p build/docs
+	$(VENV)/bin/oslo-config-generator --namespace mooring --output-file build/docs/mooring.conf.sample
+
+venv: $(STAMP)  ## Make the project's virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update && apt-get install --yes python3-venv; }
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[node,dev]'
+	@touch $@
+
+clean:  ## Remove what was built here (a running lab must be stopped first: make lab-down)
+	rm -rf build

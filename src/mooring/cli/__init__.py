@@ -1,0 +1,1 @@
+"""The command ``mooring``: parse, call one function, print what it returned."""

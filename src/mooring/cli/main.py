@@ -1,0 +1,84 @@
+"""The command line: ``mooring node`` runs the daemon, the other commands look at the host.
+
+Exit codes: 0 done, 1 refused or failed (the sentence is on standard error), 2 the command or the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import mooring
+from mooring.cli.host import lease_listing, vf_listing
+from mooring.cli.output import format_option, show
+from mooring.config.load import load
+from mooring.errors import InvalidConfiguration, InvalidDeviceSpec, MooringError
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mooring.__version__, prog_name="mooring")
+@click.option(
+    "--config-file",
+    "config_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Read this file instead of the usual ones; may be repeated, the last one wins.",
+)
+@click.pass_context
+def cli(context: click.Context, config_files: tuple[Path, ...]) -> None:
+    """Give containers SR-IOV virtual functions of Neutron ports."""
+    context.obj = config_files or None
+
+
+@cli.command()
+@click.pass_obj
+def node(config_files: tuple[Path, ...] | None) -> None:
+    """Run the daemon of a container host, in the foreground, until it is told to stop."""
+    # The daemon's libraries are large; the commands that only look do without them.
+    from mooring.node.daemon import run  # noqa: PLC0415
+
+    run(load(config_files))
+
+
+@cli.group()
+def pci() -> None:
+    """Look at this host's PCI devices."""
+
+
+@pci.command("list")
+@format_option
+@click.pass_obj
+def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
+    """List the VFs that this host may hand out: whose PF, which state, whose port."""
+    from mooring.node.wiring import open_host  # noqa: PLC0415
+
+    with open_host(load(config_files).settings) as host:
+        show(vf_listing(host.pool.statuses()), output_format)
+
+
+@cli.command()
+@format_option
+@click.pass_obj
+def leases(config_files: tuple[Path, ...] | None, output_format: str) -> None:
+    """List the attachments that hold a VF, and what Neutron is still owed for past ones."""
+    from mooring.node.wiring import open_host  # noqa: PLC0415
+
+    with open_host(load(config_files).settings) as host:
+        show(lease_listing(host.journal.leases(), host.journal.debts()), output_format)
+
+
+def main() -> None:
+    """Run the command line; tell errors of mooring in one sentence."""
+    try:
+        cli()
+    except (InvalidConfiguration, InvalidDeviceSpec) as exc:
+        click.echo(f"mooring: {exc}", err=True)
+        sys.exit(EXIT_MISUSED)
+    except MooringError as exc:
+        click.echo(f"mooring: {exc}", err=True)
+        sys.exit(EXIT_FAILED)

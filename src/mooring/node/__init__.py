@@ -1,0 +1,1 @@
+"""The daemon of a container host: everything wired together, and kept in order while it runs."""
