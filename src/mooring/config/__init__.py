@@ -1,0 +1,1 @@
+"""Configuration: every option declared once, read once, and handed down as frozen typed values."""

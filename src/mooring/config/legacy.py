@@ -1,0 +1,130 @@
+"""What kuryr.conf may say: names and values that mooring takes over, and those that have lost their meaning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from mooring.errors import InvalidConfiguration
+
+PORT_DRIVER_PREFIX = "kuryr_libnetwork.port_driver.drivers."
+BINDING_DRIVER_PREFIX = "kuryr.lib.binding.drivers."
+
+_VNIC_TYPES = {"veth": "normal", "sriov": "direct", "macvtap": "macvtap", "physical": "direct-physical"}
+_IN_MACHINES = ("nested", "vlan")
+_USED_BINDING_DRIVERS = ("veth", "hw_veb")
+_UNUSED_BINDING_DRIVERS = ("macvlan", "ipvlan", "vlan")
+
+_SOCKET = "Docker finds the plugin on the unix socket plugin_socket, which root alone may open"
+_SPACES = "Docker compares these names with each other only"
+_VNIC = "the port's vnic_type chooses the driver"
+_INSTALL = "mooring runs no helper scripts"
+_LOG = "mooring logs to its standard error and leaves files to the service manager"
+_TRACE = "mooring has its own log and timings"
+
+IGNORED: dict[tuple[str, str], str] = {
+    **{("DEFAULT", key): _SOCKET for key in ("kuryr_uri", "enable_ssl", "ssl_cert_file", "ssl_key_file")},
+    **{("DEFAULT", key): _SPACES for key in ("local_default_address_space", "global_default_address_space")},
+    **{("DEFAULT", key): _VNIC for key in ("default_port_driver", "port_driver")},
+    **{("binding", key): _VNIC for key in ("default_driver", "driver")},
+    **{("DEFAULT", key): _INSTALL for key in ("pybasedir", "bindir")},
+    ("DEFAULT", "deployment_type"): "kuryr never read it either",
+    ("DEFAULT", "process_external_connectivity"): "Neutron enforces no security groups on SR-IOV ports",
+    ("binding", "link_iface"): "it serves containers inside virtual machines",
+    **{("neutron", key): _TRACE for key in ("collect_timing", "split_loggers")},
+    # The options of oslo.log, which every OpenStack service shows in its sample file.
+    **{
+        ("DEFAULT", key): _LOG
+        for name in (
+            *("log-config-append", "log-date-format", "log-file", "log-dir", "use-syslog", "use-journal", "use-json"),
+            *("syslog-log-facility", "use_stderr", "log_color", "log_rotate_interval", "log_rotate_interval_type"),
+            *("max_logfile_count", "max_logfile_size_mb", "log_rotation_type", "logging_context_format_string"),
+            *("logging_default_format_string", "logging_debug_format_suffix", "logging_exception_prefix"),
+            *("logging_user_identity_format", "default_log_levels", "publish_errors", "instance_format"),
+            *("instance_uuid_format", "rate_limit_interval", "rate_limit_burst", "rate_limit_except_level"),
+            *("fatal_deprecations", "verbose", "watch_log_file", "logfile", "logdir", "log_format"),
+        )
+        for key in (name, name.replace("-", "_"))
+    },
+}
+"""Options that are accepted and have no effect, by section and key, with the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortDriverChoice:
+    """The port drivers to load, by their own names, and what the operator should hear about the others."""
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def choose_port_drivers(written: Sequence[str], installed: Collection[str]) -> PortDriverChoice:
+    """Translate ``enabled_port_drivers``; raise InvalidConfiguration for a driver that does not exist.
+
+    kuryr's sriov driver took direct, macvtap and direct-physical ports alike, so its dotted name stands for each
+    driver of these that is installed.
+    """
+    wanted: dict[str, None] = {}
+    for name in written:
+        wanted[_short_port_driver(name, installed)] = None
+        if name == PORT_DRIVER_PREFIX + "sriov":
+            wanted |= dict.fromkeys(other for other in ("macvtap", "physical") if other in installed)
+    names = tuple(name for name in wanted if name in installed)
+    if not names:
+        raise InvalidConfiguration(
+            f"[DEFAULT] enabled_port_drivers = {', '.join(written)}: none of these is installed, so no port could be "
+            f"served; add {' or '.join(sorted(installed)) or 'sriov'}"
+        )
+    return PortDriverChoice(
+        names=names,
+        warnings=tuple(
+            f"[DEFAULT] enabled_port_drivers: {name} is not part of this installation; ports of vnic_type "
+            f"{_VNIC_TYPES[name]} will be refused"
+            for name in wanted
+            if name not in installed
+        ),
+    )
+
+
+def check_binding_drivers(written: Sequence[str] | None, port_drivers: Sequence[str]) -> tuple[str, ...]:
+    """Check ``[binding] enabled_drivers`` (None when unset) against the port drivers, and return warnings.
+
+    kuryr needs hw_veb there for SR-IOV; a file that lacks it would have failed at the first container.
+    """
+    if written is None:
+        return ()
+    known = (*_USED_BINDING_DRIVERS, *_UNUSED_BINDING_DRIVERS)
+    names = [name.removeprefix(BINDING_DRIVER_PREFIX) for name in written]
+    for name in names:
+        if name not in known:
+            raise InvalidConfiguration(f"[binding] enabled_drivers: unknown driver {name}{_nearest(name, known)}")
+    if "hw_veb" not in names and any(driver != "veth" for driver in port_drivers):
+        raise InvalidConfiguration(
+            "[binding] enabled_drivers lacks hw_veb, without which no SR-IOV port can be bound; add "
+            f"{BINDING_DRIVER_PREFIX}hw_veb to it, or remove the option"
+        )
+    return tuple(
+        f"[binding] enabled_drivers: {name} serves containers inside virtual machines and is ignored"
+        for name in dict.fromkeys(names)
+        if name in _UNUSED_BINDING_DRIVERS
+    )
+
+
+def _short_port_driver(name: str, installed: Collection[str]) -> str:
+    short = name.removeprefix(PORT_DRIVER_PREFIX)
+    if short in _IN_MACHINES and short not in installed:
+        raise InvalidConfiguration(
+            f"[DEFAULT] enabled_port_drivers: {short} serves containers inside virtual machines, which mooring does "
+            "not; remove it"
+        )
+    known = sorted({*_VNIC_TYPES, *installed})
+    if short not in known:
+        raise InvalidConfiguration(f"[DEFAULT] enabled_port_drivers: unknown driver {name}{_nearest(short, known)}")
+    return short
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    return f"{hint} known are {', '.join(known)}"

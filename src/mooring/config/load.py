@@ -1,0 +1,162 @@
+"""From configuration files to settings: the one place where options are read."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
+
+from oslo_config import cfg
+
+from mooring.config.files import DEFAULT_FILES, ConfigFile, check, choose, last_value, names_of, read
+from mooring.config.legacy import IGNORED, check_binding_drivers, choose_port_drivers
+from mooring.config.options import auth_common_options, auth_plugin_options, own_options
+from mooring.config.settings import LibnetworkSettings, NeutronSettings, NodeSettings
+from mooring.errors import InvalidConfiguration
+from mooring.pci.device_spec import DeviceSpec
+
+PORT_DRIVERS = "mooring.port_drivers"
+"""The entry point group in which port drivers are installed."""
+
+_EXAMPLE = 'device_spec = {"devname": "enp59s0f0", "physical_network": "physnet1"}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the files say, and what the operator should hear about them once logging has begun."""
+
+    settings: NodeSettings
+    warnings: tuple[str, ...]
+
+
+def load(argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES) -> Loaded:
+    """Read the files named on the command line (the last wins), or else the usual ones that exist.
+
+    Raises InvalidConfiguration or InvalidDeviceSpec for anything that would otherwise be silently without effect.
+    """
+    files = tuple(read(path) for path in choose(argv_files, default_files))
+    sections, auth_section = _sections(files)
+    known = _known(sections)
+    for file in files:
+        check(file, known)
+    conf = _values(files, sections)
+    try:
+        return _loaded(conf, files, auth_section)
+    except cfg.Error as exc:
+        # What is written plainly was checked file by file, so that a reference to another option remains.
+        where = ", ".join(str(file.path) for file in files)
+        raise InvalidConfiguration(f"{where}: {exc}; write $$ for a dollar sign in a value") from exc
+
+
+def _sections(files: Sequence[ConfigFile]) -> tuple[dict[str, list[cfg.Opt]], str]:
+    """Return the options by section, and the section of the authentication options, which the files may choose."""
+    sections = dict(own_options())
+    auth_section = (last_value(files, "neutron", "auth_section") or "neutron").lower()
+    auth_type = last_value(files, auth_section, "auth_type", "auth_plugin")
+    # Without a type the usual one's options are known, so that a file is judged by its other mistakes, too.
+    plugin = auth_plugin_options(auth_type or "password")
+    sections["neutron"] = [*sections["neutron"], *auth_common_options()]
+    if auth_section == "neutron":
+        sections["neutron"] += plugin
+    else:
+        sections[auth_section] = [*sections.get(auth_section, []), *auth_common_options(), *plugin]
+    return sections, auth_section
+
+
+def _known(sections: dict[str, list[cfg.Opt]]) -> dict[str, dict[str, cfg.Opt | None]]:
+    known: dict[str, dict[str, cfg.Opt | None]] = {
+        section: {name: option for option in options for name in names_of(option)}
+        for section, options in sections.items()
+    }
+    for section, key in IGNORED:
+        known[section].setdefault(key, None)
+    return known
+
+
+def _values(files: Sequence[ConfigFile], sections: dict[str, list[cfg.Opt]]) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[str(file.path) for file in files], default_config_dirs=[], use_env=False)
+    for section, options in sections.items():
+        conf.register_opts(options, group=None if section == "DEFAULT" else section)
+    return conf
+
+
+def _loaded(conf: cfg.ConfigOpts, files: Sequence[ConfigFile], auth_section: str) -> Loaded:
+    drivers = choose_port_drivers(conf.enabled_port_drivers, entry_points(group=PORT_DRIVERS).names)
+    specs = DeviceSpec.parse_all([*conf.pci.device_spec, *conf.pci.passthrough_whitelist])
+    if not specs:
+        raise InvalidConfiguration(
+            f"[pci] device_spec is empty, so no device may be used; write, for example, {_EXAMPLE}"
+        )
+    settings = NodeSettings(
+        host=conf.host or socket.gethostname(),
+        state_dir=Path(conf.state_dir),
+        plugin_socket=Path(conf.plugin_socket),
+        debug=conf.debug,
+        port_drivers=drivers.names,
+        device_specs=specs,
+        neutron=_neutron(conf, auth_section),
+        libnetwork=_libnetwork(conf),
+    )
+    binding = check_binding_drivers(conf.binding.enabled_drivers, drivers.names)
+    return Loaded(settings=settings, warnings=(*_ignored(files), *drivers.warnings, *binding, *_doubtful(settings)))
+
+
+def _neutron(conf: cfg.ConfigOpts, auth_section: str) -> NeutronSettings:
+    group, auth = conf.neutron, conf[auth_section]
+    plugin = auth_plugin_options(auth.auth_type) if auth.auth_type else []
+    options = {option.dest: auth[option.dest] for option in plugin if auth[option.dest] is not None}
+    return NeutronSettings(
+        auth_type=auth.auth_type or None,
+        auth_options=MappingProxyType(options),
+        timeout_s=group.timeout,
+        cafile=group.cafile,
+        certfile=group.certfile,
+        keyfile=group.keyfile,
+        insecure=group.insecure,
+        region_name=group.region_name,
+        interfaces=tuple(group.valid_interfaces or [group.endpoint_type]),
+        endpoint_override=group.endpoint_override,
+        transport_url=group.transport_url,
+        active_timeout_s=group.vif_plugging_timeout,
+        active_required=group.vif_plugging_is_fatal,
+    )
+
+
+def _libnetwork(conf: cfg.ConfigOpts) -> LibnetworkSettings:
+    return LibnetworkSettings(
+        interface_prefix=conf.binding.veth_dst_prefix,
+        scope=conf.capability_scope,
+        subnetpool_name_prefix=conf.subnetpool_name_prefix,
+        default_subnetpool_v4=conf.neutron.default_subnetpool_v4,
+        default_subnetpool_v6=conf.neutron.default_subnetpool_v6,
+        enable_dhcp=conf.neutron.enable_dhcp,
+    )
+
+
+def _ignored(files: Sequence[ConfigFile]) -> tuple[str, ...]:
+    seen = {
+        (a.section, a.key): f"{a} is ignored: {IGNORED[a.section, a.key]}"
+        for file in files
+        for a in file.assignments
+        if (a.section, a.key) in IGNORED
+    }
+    return tuple(seen.values())
+
+
+def _doubtful(settings: NodeSettings) -> tuple[str, ...]:
+    """Return what is allowed but seldom meant."""
+    neutron = settings.neutron
+    doubts = [
+        f"[pci] device_spec {spec.text} has no physical_network: its devices serve no port"
+        for spec in settings.device_specs
+        if spec.physical_network is None
+    ]
+    if not neutron.transport_url:
+        doubts.append("[neutron] transport_url is empty: Neutron is not told of devices, and ports stay DOWN")
+    if neutron.active_required and not neutron.active_timeout_s:
+        doubts.append("[neutron] vif_plugging_is_fatal has no effect while vif_plugging_timeout is 0: nothing waits")
+    return tuple(doubts)

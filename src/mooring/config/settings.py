@@ -1,0 +1,65 @@
+"""The typed values that configuration becomes; nothing else of it travels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from mooring.pci.device_spec import DeviceSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeutronSettings:
+    """How Neutron is reached and what is asked of it.
+
+    ``auth_options`` are keyword arguments of the keystoneauth plugin ``auth_type``; they and ``transport_url`` hold
+    passwords and are never shown. ``interfaces`` are kinds of endpoint in order of preference. Times are in seconds;
+    ``active_timeout_s`` 0 means that nothing waits for a port to become ACTIVE. ``transport_url`` is empty where the
+    status of ports is not reported.
+    """
+
+    auth_type: str | None = None
+    auth_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    timeout_s: float = 10.0
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    insecure: bool = False
+    region_name: str | None = None
+    interfaces: tuple[str, ...] = ("public",)
+    endpoint_override: str | None = None
+    transport_url: str = field(default="", repr=False)
+    active_timeout_s: int = 0
+    active_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibnetworkSettings:
+    """What Docker's network and address drivers are told and asked.
+
+    ``interface_prefix`` begins the names of interfaces in containers; ``scope`` is libnetwork's, local or global.
+    The subnet pool names and ``enable_dhcp`` apply to what is created in Neutron for a Docker network.
+    """
+
+    interface_prefix: str = "eth"
+    scope: str = "local"
+    subnetpool_name_prefix: str = "kuryrPool"
+    default_subnetpool_v4: str = "kuryr"
+    default_subnetpool_v6: str = "kuryr6"
+    enable_dhcp: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """Everything a node is told. ``port_drivers`` are names of installed port drivers, in the order written."""
+
+    host: str
+    state_dir: Path
+    plugin_socket: Path
+    debug: bool
+    port_drivers: tuple[str, ...]
+    device_specs: tuple[DeviceSpec, ...]
+    neutron: NeutronSettings
+    libnetwork: LibnetworkSettings

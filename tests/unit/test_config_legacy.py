@@ -1,0 +1,83 @@
+"""The driver names of kuryr.conf."""
+
+import pytest
+
+from mooring.config.legacy import check_binding_drivers, choose_port_drivers
+from mooring.errors import InvalidConfiguration
+
+KURYR = "kuryr_libnetwork.port_driver.drivers."
+EVERY = ("macvtap", "physical", "sriov", "veth")
+
+
+@pytest.mark.parametrize(
+    ("written", "installed", "names"),
+    [
+        (["sriov"], EVERY, ("sriov",)),
+        ([KURYR + "veth", KURYR + "sriov"], EVERY, ("veth", "sriov", "macvtap", "physical")),
+        ([KURYR + "sriov"], ("sriov",), ("sriov",)),
+        ([KURYR + "sriov", "sriov", "physical"], EVERY, ("sriov", "macvtap", "physical")),
+        (["bond"], ("bond", "sriov"), ("bond",)),
+        (["vlan"], ("sriov", "vlan"), ("vlan",)),
+    ],
+)
+def test_kuryrs_sriov_driver_stands_for_all_that_it_served(
+    written: list[str], installed: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    choice = choose_port_drivers(written, installed)
+
+    assert choice.names == names
+    assert choice.warnings == ()
+
+
+def test_a_driver_of_ours_that_is_not_installed_is_left_out_with_a_warning() -> None:
+    choice = choose_port_drivers([KURYR + "veth", "sriov"], ["sriov"])
+
+    assert choice.names == ("sriov",)
+    (warning,) = choice.warnings
+    assert warning.endswith("veth is not part of this installation; ports of vnic_type normal will be refused")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (["sriow"], "unknown driver sriow; did you mean sriov? known are macvtap, physical, sriov, veth"),
+        ([KURYR + "ovs"], f"unknown driver {KURYR}ovs; known are"),
+        ([KURYR + "nested", "sriov"], "nested serves containers inside virtual machines"),
+        (["vlan", "sriov"], "vlan serves containers inside virtual machines"),
+        (["veth"], "none of these is installed, so no port could be served; add sriov"),
+        ([], "none of these is installed"),
+    ],
+)
+def test_a_driver_that_cannot_be_is_refused(written: list[str], words: str) -> None:
+    with pytest.raises(InvalidConfiguration) as refused:
+        choose_port_drivers(written, ["sriov"])
+
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("written", [None, ["hw_veb"], ["kuryr.lib.binding.drivers.veth", "hw_veb"]])
+def test_binding_drivers_are_unset_or_name_hw_veb(written: list[str] | None) -> None:
+    assert check_binding_drivers(written, ["sriov"]) == ()
+
+
+def test_without_sriov_hw_veb_is_not_asked_for() -> None:
+    assert check_binding_drivers(["veth"], ["veth"]) == ()
+
+
+@pytest.mark.parametrize("port_driver", ["sriov", "macvtap", "physical"])
+def test_with_sriov_in_any_form_it_is(port_driver: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="lacks hw_veb"):
+        check_binding_drivers(["veth"], ["veth", port_driver])
+
+
+def test_binding_drivers_for_virtual_machines_are_warned_of() -> None:
+    (warning,) = check_binding_drivers(["hw_veb", "kuryr.lib.binding.drivers.macvlan", "macvlan"], ["sriov"])
+
+    assert warning == "[binding] enabled_drivers: macvlan serves containers inside virtual machines and is ignored"
+
+
+def test_an_unknown_binding_driver_is_refused() -> None:
+    with pytest.raises(
+        InvalidConfiguration, match=r"unknown driver hw_web; did you mean hw_veb\? known are veth, hw_veb"
+    ):
+        check_binding_drivers(["hw_web"], ["sriov"])
