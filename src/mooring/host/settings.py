@@ -110,6 +110,7 @@ def _write(pf: PfSide, vf: VirtualFunction, kind: VfAttribute, held: VfSettings,
 
 def _verify(vf: VirtualFunction, held: VfSettings, wanted: VfSettings, unsupported: set[str]) -> None:
     fields = {field for kind in _FIELDS for field in _differing(held, wanted, kind)} - unsupported
+    fields = {field for field in fields if getattr(held, field) is not None}  # taken, but not reported
     if fields:
         told = ", ".join(f"{name} is {getattr(held, name)}, not {getattr(wanted, name)}" for name in sorted(fields))
         raise NotClean(vf.address, f"the PF took its settings but holds others: {told}")
