@@ -181,6 +181,8 @@ def test_what_kuryr_conf_says_with_meaning_is_used(write: Write) -> None:
 [DEFAULT]
 capability_scope = global
 subnetpool_name_prefix = pool
+local_default_address_space = near
+global_default_address_space = far
 [neutron]
 enable_dhcp = False
 default_subnetpool_v4 = four
@@ -194,7 +196,9 @@ veth_dst_prefix = net
 """
     settings = load([write(kuryr, "kuryr.conf"), write(MINIMAL)]).settings
 
-    assert settings.libnetwork.scope == "global"
+    assert settings.libnetwork.capability_scope == "global"
+    assert settings.libnetwork.local_address_space == "near"
+    assert settings.libnetwork.global_address_space == "far"
     assert settings.libnetwork.subnetpool_name_prefix == "pool"
     assert settings.libnetwork.enable_dhcp is False
     assert settings.libnetwork.default_subnetpool_v4 == "four"

@@ -17,7 +17,6 @@ _USED_BINDING_DRIVERS = ("veth", "hw_veb")
 _UNUSED_BINDING_DRIVERS = ("macvlan", "ipvlan", "vlan")
 
 _SOCKET = "Docker finds the plugin on the unix socket plugin_socket, which root alone may open"
-_SPACES = "Docker compares these names with each other only"
 _VNIC = "the port's vnic_type chooses the driver"
 _INSTALL = "mooring runs no helper scripts"
 _LOG = "mooring logs to its standard error and leaves files to the service manager"
@@ -25,7 +24,6 @@ _TRACE = "mooring has its own log and timings"
 
 IGNORED: dict[tuple[str, str], str] = {
     **{("DEFAULT", key): _SOCKET for key in ("kuryr_uri", "enable_ssl", "ssl_cert_file", "ssl_key_file")},
-    **{("DEFAULT", key): _SPACES for key in ("local_default_address_space", "global_default_address_space")},
     **{("DEFAULT", key): _VNIC for key in ("default_port_driver", "port_driver")},
     **{("binding", key): _VNIC for key in ("default_driver", "driver")},
     **{("DEFAULT", key): _INSTALL for key in ("pybasedir", "bindir")},

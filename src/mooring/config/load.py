@@ -129,7 +129,9 @@ def _neutron(conf: cfg.ConfigOpts, auth_section: str) -> NeutronSettings:
 def _libnetwork(conf: cfg.ConfigOpts) -> LibnetworkSettings:
     return LibnetworkSettings(
         interface_prefix=conf.binding.veth_dst_prefix,
-        scope=conf.capability_scope,
+        capability_scope=conf.capability_scope,
+        local_address_space=conf.local_default_address_space,
+        global_address_space=conf.global_default_address_space,
         subnetpool_name_prefix=conf.subnetpool_name_prefix,
         default_subnetpool_v4=conf.neutron.default_subnetpool_v4,
         default_subnetpool_v6=conf.neutron.default_subnetpool_v6,

@@ -50,6 +50,17 @@ _DEFAULT: list[cfg.Opt] = [
         "swarm uses this plugin and networks are created on the swarm's managers.",
     ),
     cfg.StrOpt(
+        "local_default_address_space",
+        default="no_address_space",
+        help="Name that Docker keeps with addresses of local networks. Change it only to what networks already bear; "
+        "while it differs from the global one, Docker asks again for pools that overlap the host's routes.",
+    ),
+    cfg.StrOpt(
+        "global_default_address_space",
+        default="no_address_space",
+        help="The same for networks of global scope.",
+    ),
+    cfg.StrOpt(
         "subnetpool_name_prefix",
         default="kuryrPool",
         help="Start of the names of subnet pools that are made for Docker networks. Change it only together on every "

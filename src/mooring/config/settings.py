@@ -39,12 +39,14 @@ class NeutronSettings:
 class LibnetworkSettings:
     """What Docker's network and address drivers are told and asked.
 
-    ``interface_prefix`` begins the names of interfaces in containers; ``scope`` is libnetwork's, local or global.
-    The subnet pool names and ``enable_dhcp`` apply to what is created in Neutron for a Docker network.
+    ``interface_prefix`` begins the names of interfaces in containers; ``capability_scope`` is local or
+    global. The subnet pool names and ``enable_dhcp`` apply to what is created in Neutron for a Docker network.
     """
 
     interface_prefix: str = "eth"
-    scope: str = "local"
+    capability_scope: str = "local"
+    local_address_space: str = "no_address_space"
+    global_address_space: str = "no_address_space"
     subnetpool_name_prefix: str = "kuryrPool"
     default_subnetpool_v4: str = "kuryr"
     default_subnetpool_v6: str = "kuryr6"
