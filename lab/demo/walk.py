@@ -1,0 +1,238 @@
+"""The walk through the guide. It ends well only if every promise on the way held."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+
+from lab.demo.screen import Screen
+from lab.demo.world import Container, World
+from lab.lab import Lab
+from lab.neutron.client import NetworkClient, Resource
+from lab.node import KURYR_CONF, MooringNode
+from lab.progress import Progress
+
+CIDR, GATEWAY = "10.10.0.0/24", "10.10.0.1"
+VLAN, OTHER_VLAN = 150, 151
+OTHER_ADDRESS = "10.10.0.200"
+PHYSICAL_NETWORK = "physnet2"
+# An 82576 VF on the PF of physnet2, by the lab's own arrangement.
+SLOT, VENDOR_INFO = "0000:02:10.0", "8086:10ca"
+IMAGE = "ubuntu"
+ACTIVE_SECONDS = 30
+VFS_OF_A_NODE = 14
+
+
+def run_demo(lab: Lab, release: str, console: Console) -> bool:
+    """Boot the lab, follow the guide, end the lab again; tell whether every promise held."""
+    begun = time.monotonic()
+    screen = Screen(console)
+    screen.chapter("A lab: two guests with SR-IOV cards, their uplinks joined, real Neutron beside them")
+    try:
+        lab.up(release, Progress(console))
+        one, two = (MooringNode(guest=guest, cloud=lab.cloud) for guest in lab.guests().values())
+        with lab.cloud.client("mooring") as neutron:
+            _Walk(screen, World(screen, lab.cloud), neutron, (one, two)).follow()
+    finally:
+        lab.down()
+    console.print(f"\n{screen.held} promises held, {len(screen.failures)} did not; {time.monotonic() - begun:.0f} s")
+    return not screen.failures
+
+
+class _Walk:
+    """The guide's steps, in the guide's order."""
+
+    def __init__(
+        self, screen: Screen, world: World, neutron: NetworkClient, nodes: tuple[MooringNode, MooringNode]
+    ) -> None:
+        self._screen = screen
+        self._world = world
+        self._neutron = neutron
+        self._nodes = nodes
+
+    def follow(self) -> None:
+        """Go through all of it."""
+        self._configure()
+        containers = self._launch(*self._create())
+        self._show(containers)
+        self._talk(containers)
+        self._remove(containers)
+
+    def _configure(self) -> None:
+        self._screen.chapter("Configure kuryr-libnetwork (mooring reads its file), start the daemon")
+        self._screen.command("node1, node2", "cat /etc/kuryr/kuryr.conf")
+        self._screen.answer(KURYR_CONF)
+        self._screen.command("node1, node2", "systemctl start mooring-node")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_set_up, self._nodes))
+        alive = {agent["host"]: agent["alive"] for agent in self._neutron.agents()}
+        self._screen.promise(
+            "both hosts report a 'NIC Switch agent' to Neutron",
+            held=alive == {"node1": True, "node2": True},
+            otherwise=str(alive),
+        )
+
+    def _create(self) -> tuple[list[Resource], Resource]:
+        """Create the networks and ports; return those of the guide's network, and one on another VLAN."""
+        self._screen.chapter(f"Launch containers with SR-IOV ports: networks on VLAN {VLAN} and {OTHER_VLAN}, ports")
+        net04 = self._network("net04", VLAN)
+        net05 = self._network("net05", OTHER_VLAN)
+        show = "neutron net-show net04 | grep \"\\ id\\ \" | awk '{ print $4 }'"
+        answer = self._world.operator(f"net_id=`{show}`; echo $net_id")
+        self._screen.answer(answer)
+        profile = json.dumps({"physical_network": PHYSICAL_NETWORK, "pci_vendor_info": VENDOR_INFO, "pci_slot": SLOT})
+        self._world.operator(
+            f"neutron port-create {net04} --name sriov_port --binding:vnic_type direct --binding-profile '{profile}'"
+        )
+        (named,) = self._neutron.list("port", name="sriov_port")
+        self._screen.answer(f"sriov_port {named['id']} {_address(named)}, on the VF {SLOT}")
+        free = [self._neutron.create_port(net04, name=name, vnic_type="direct") for name in ("any_vf", "far_away")]
+        # The same subnet as the others: only the VLAN keeps them apart.
+        other = self._neutron.create_port(
+            net05, name="other_vlan", vnic_type="direct", fixed_ips=[{"ip_address": OTHER_ADDRESS}]
+        )
+        for port in (*free, other):
+            self._screen.answer(f"{port['name']} {port['id']} {_address(port)}, any VF")
+        return [named, *free], other
+
+    def _launch(self, ports: list[Resource], other: Resource) -> list[Container]:
+        one, two = self._nodes
+        create = (
+            f"docker network create -d kuryr --ipam-driver=kuryr --subnet={CIDR} --gateway={GATEWAY} "
+            f"-o neutron.net.uuid={ports[0]['network_id']} kuryr_net"
+        )
+        other_create = (
+            f"docker network create -d kuryr --ipam-driver null -o neutron.net.uuid={other['network_id']} other_net"
+        )
+        self._world.together([(one, create), (two, create), (two, other_create)])
+        containers = [
+            Container(name="c1", node=one, port=ports[0], docker_network="kuryr_net"),
+            Container(name="c2", node=one, port=ports[1], docker_network="kuryr_net"),
+            Container(name="c3", node=two, port=ports[2], docker_network="kuryr_net"),
+            Container(name="c4", node=two, port=other, docker_network="other_net"),
+        ]
+        by_port = f"--network name=other_net,driver-opt=neutron.port.uuid={other['id']}"
+        self._world.together(
+            [
+                (c.node, f"docker run -itd --name {c.name} --net=kuryr_net --ip={c.address} {IMAGE}")
+                for c in containers[:3]
+            ]
+            + [(two, f"docker run -itd --name c4 {by_port} {IMAGE}")]
+        )
+        return containers
+
+    def _show(self, containers: list[Container]) -> None:
+        self._screen.chapter("What runs where")
+        self._await_status(containers, "ACTIVE")
+        leases = {lease["port"]: lease for node in self._nodes for lease in node.leases()}
+        pfs = {(node.name, vf["address"]): vf["pf"] for node in self._nodes for vf in node.vfs()}
+        rows, held = [], True
+        for container in containers:
+            port = self._neutron.get_port(container.port["id"])
+            lease = leases[port["id"]]
+            mac = container.node.guest.run(
+                f"docker exec {container.name} cat /sys/class/net/eth0/address"
+            ).stdout.strip()
+            held = held and mac == port["mac_address"] and port["status"] == "ACTIVE"
+            rows.append(
+                (
+                    container.name,
+                    port["name"],
+                    container.node.name,
+                    pfs[container.node.name, lease["vf"]],
+                    lease["vf"],
+                    mac,
+                    lease["vlan"],
+                    _address(port),
+                    port["status"],
+                )
+            )
+        self._screen.table(("Container", "Port", "Host", "PF", "VF", "MAC", "VLAN", "Address", "Port status"), rows)
+        self._screen.promise("every container has its port's MAC, and every port is ACTIVE", held=held)
+        self._screen.promise(f"the port that names {SLOT} is on it", held=rows[0][4] == SLOT, otherwise=rows[0][4])
+
+    def _talk(self, containers: list[Container]) -> None:
+        self._screen.chapter("Traffic over virtual functions")
+        one, two, three, four = containers
+        self._screen.promise("c1 hears c2: two VFs of one host", held=self._world.hears(one, two))
+        self._screen.promise("c1 hears c3: across the hosts' uplinks", held=self._world.hears(one, three))
+        self._screen.promise("c3 hears c2: and back", held=self._world.hears(three, two))
+        for near in (one, three):
+            self._screen.promise(
+                f"c4 on VLAN {OTHER_VLAN} does not hear {near.name} on VLAN {VLAN}",
+                held=self._world.is_silent(four, near.address),
+            )
+
+    def _remove(self, containers: list[Container]) -> None:
+        self._screen.chapter("Remove everything")
+        self._world.together(
+            [(node, f"docker rm -f {' '.join(c.name for c in containers if c.node is node)}") for node in self._nodes]
+        )
+        self._await_status(containers, "DOWN")
+        ports = [self._neutron.get_port(container.port["id"]) for container in containers]
+        self._screen.promise(
+            "every port is DOWN, unbound, and free for the next container",
+            held=all(_is_free(port) for port in ports),
+            otherwise="\n".join(str(port) for port in ports if not _is_free(port)),
+        )
+        self._screen.promise(
+            "the port that named its VF still names it", held=ports[0]["binding:profile"].get("pci_slot") == SLOT
+        )
+        one, two = self._nodes
+        self._world.together(
+            [
+                (one, "docker network rm kuryr_net"),
+                (two, "docker network rm kuryr_net"),
+                (two, "docker network rm other_net"),
+            ]
+        )
+        for node in self._nodes:
+            self._inspect(node, {container.port["mac_address"] for container in containers})
+
+    def _inspect(self, node: MooringNode, macs: set[str]) -> None:
+        """Look at a host that should be as it was: in mooring's words, and in the kernel's own."""
+        vfs = node.vfs()
+        free = [vf for vf in vfs if vf["state"] == "free"]
+        self._screen.promise(
+            f"{node.name}: {len(free)} of {VFS_OF_A_NODE} VFs are free, no lease is left",
+            held=len(free) == len(vfs) == VFS_OF_A_NODE and not node.leases(),
+            otherwise=str([vf for vf in vfs if vf["state"] != "free"]) + str(node.leases()),
+        )
+        kernel = node.guest.run("ip link").stdout
+        left = [line for line in kernel.splitlines() if "vlan" in line or any(mac in line for mac in macs)]
+        self._screen.promise(
+            f"{node.name}: the kernel shows no VLAN and no MAC of theirs", held=not left, otherwise="\n".join(left)
+        )
+
+    def _network(self, name: str, vlan: int) -> str:
+        network = self._neutron.create_network(name, physical_network=PHYSICAL_NETWORK, vlan=vlan)
+        self._neutron.create_subnet(network["id"], CIDR, gateway_ip=GATEWAY)
+        self._screen.answer(f"network {name}: {PHYSICAL_NETWORK}, VLAN {vlan}, {CIDR}")
+        return str(network["id"])
+
+    def _await_status(self, containers: list[Container], status: str) -> None:
+        """Wait until Neutron shows a status, or long enough: the promises say what was found."""
+        deadline = time.monotonic() + ACTIVE_SECONDS
+        ports = [container.port["id"] for container in containers]
+        while time.monotonic() < deadline and any(self._neutron.get_port(port)["status"] != status for port in ports):
+            time.sleep(0.2)
+
+
+def _set_up(node: MooringNode) -> None:
+    node.configure()
+    node.start()
+
+
+def _address(port: Resource) -> str:
+    return str(port["fixed_ips"][0]["ip_address"])
+
+
+def _is_free(port: Resource) -> bool:
+    return (
+        port["status"] == "DOWN"
+        and port["binding:vif_type"] == "unbound"
+        and not (port["binding:host_id"] or port["device_id"] or port["device_owner"])
+    )

@@ -1,0 +1,100 @@
+"""Mooring in a guest: its configuration, its service, and what its own commands say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lab.guest import Guest
+from lab.neutron import GUEST_VIEW_OF_HOST, NeutronCloud
+from lab.neutron.accounts import ACCOUNTS, DOMAIN
+from lab.state import PROJECT
+
+# As the SR-IOV guide of kuryr-libnetwork writes it.
+KURYR_CONF = """\
+[DEFAULT]
+enabled_port_drivers = kuryr_libnetwork.port_driver.drivers.veth, kuryr_libnetwork.port_driver.drivers.sriov
+
+[binding]
+enabled_drivers = kuryr.lib.binding.drivers.veth, kuryr.lib.binding.drivers.hw_veb
+"""
+UNIT = "mooring-node.service"
+START_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MooringNode:
+    """The daemon in one guest, and the cloud it serves."""
+
+    guest: Guest
+    cloud: NeutronCloud
+
+    @property
+    def name(self) -> str:
+        """The guest's name, which is also the host name that Neutron knows."""
+        return self.guest.name
+
+    def configure(self) -> None:
+        """Install the service and write kuryr.conf as the guide has it, and mooring.conf with what it leaves out."""
+        self.guest.run("mkdir -p /etc/mooring /etc/kuryr /etc/udev/rules.d")
+        self.write("/etc/kuryr/kuryr.conf", KURYR_CONF)
+        self.write("/etc/mooring/mooring.conf", self._mooring_conf())
+        self.guest.put(PROJECT / "packaging" / "systemd" / UNIT, f"/etc/systemd/system/{UNIT}")
+        self.guest.put(PROJECT / "packaging" / "udev" / "70-mooring.rules", "/etc/udev/rules.d/70-mooring.rules")
+        self.guest.run("udevadm control --reload && systemctl daemon-reload")
+
+    def start(self) -> None:
+        """Start the service; it is up when it has told Neutron that this host can bind ports."""
+        self.guest.run(["systemctl", "start", UNIT], timeout=START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the service."""
+        self.guest.run(["systemctl", "stop", UNIT])
+
+    def log(self) -> str:
+        """What the daemon has logged."""
+        return self.guest.run(["journalctl", "-u", UNIT, "--no-pager", "-o", "cat"]).stdout
+
+    def vfs(self) -> list[dict[str, str]]:
+        """The rows of ``mooring pci list``."""
+        return self._listing("mooring pci list --format json")
+
+    def leases(self) -> list[dict[str, str]]:
+        """The rows of ``mooring leases``."""
+        return self._listing("mooring leases --format json")
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in the guest."""
+        self.guest.run(f"cat > {path}", stdin=text)
+
+    def _listing(self, command: str) -> list[dict[str, str]]:
+        rows: list[dict[str, Any]] = json.loads(self.guest.run(command).stdout)
+        return rows
+
+    def _mooring_conf(self) -> str:
+        account = ACCOUNTS["mooring"]
+        specs = "\n".join(
+            "device_spec = " + json.dumps({"devname": pf.name, "physical_network": pf.physical_network})
+            for pf in self.guest.state.pfs
+        )
+        facts = self.cloud.facts
+        return f"""\
+[DEFAULT]
+host = {self.name}
+
+[pci]
+{specs}
+
+[neutron]
+auth_type = password
+auth_url = {facts.auth_url(GUEST_VIEW_OF_HOST)}
+username = {account.user}
+password = {account.password}
+project_name = {account.project}
+user_domain_id = {DOMAIN}
+project_domain_id = {DOMAIN}
+region_name = RegionOne
+valid_interfaces = internal
+transport_url = {facts.transport_url(GUEST_VIEW_OF_HOST)}
+"""
