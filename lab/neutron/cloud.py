@@ -22,7 +22,8 @@ from lab.process import Daemon
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 # Users of the bus first, the bus last.
 DAEMONS = ("neutron", "keystone", "rabbitmq", "epmd")
-START_SECONDS = 60.0
+# Far more than it takes: the guests may be booting, without KVM, on the same processors.
+START_SECONDS = 180.0
 # Both spellings are in use; a proxy of the environment knows nothing of our loopback interface.
 NO_PROXY = {"NO_PROXY": HOST, "no_proxy": HOST}
 BROKER_ERLANG_ARGUMENTS = "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none"
@@ -41,7 +42,7 @@ class NeutronCloud:
 
     @property
     def facts(self) -> CloudFacts:
-        """Where the services listen. Raises NotReadyError before the first start."""
+        """Where the services listen. Raises NotReadyError unless started."""
         return CloudFacts.read(self._layout.facts)
 
     @property
@@ -76,6 +77,7 @@ class NeutronCloud:
         with ThreadPoolExecutor() as pool:
             # Consuming the results passes errors on.
             list(pool.map(lambda name: self._daemon(name).stop(), DAEMONS))
+        self._layout.facts.unlink(missing_ok=True)
 
     def is_running(self) -> bool:
         """Whether all four processes run."""

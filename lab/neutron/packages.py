@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +18,13 @@ PACKAGES = {
     "rabbitmq-server": "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "erlang-base": "/usr/bin/epmd",
 }
+# What Debian enables with them: at the next boot they would listen on every address of the machine.
+UNITS = {
+    "rabbitmq-server": ("rabbitmq-server.service",),
+    "erlang-base": ("epmd.service", "epmd.socket"),
+}
 POLICY = Path("/usr/sbin/policy-rc.d")
 NOTHING_STARTS = "#!/bin/sh\nexit 101\n"
-UNITS = ("rabbitmq-server.service", "epmd.service", "epmd.socket")
 
 
 def ensure_packages() -> None:
@@ -28,8 +33,8 @@ def ensure_packages() -> None:
     Raises HostSetupError if apt fails.
     """
     missing = [package for package, file in PACKAGES.items() if not Path(file).exists()]
-    # Debian's Python has venv without ensurepip until this package is there.
-    if not _has_ensurepip():
+    # Debian's Python cannot make environments until this package is there.
+    if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     if not missing:
         return
@@ -40,13 +45,9 @@ def ensure_packages() -> None:
             failure = _install(missing)
     if failure:
         raise HostSetupError(f"apt-get install {' '.join(missing)} failed\n{failure}")
-    if "rabbitmq-server" in missing:
-        # Debian enables it; at the next boot a broker would listen on every address of the machine.
-        subprocess.run(["systemctl", "disable", *UNITS], capture_output=True, check=False)
-
-
-def _has_ensurepip() -> bool:
-    return subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0
+    units = [unit for package in missing for unit in UNITS.get(package, ())]
+    if units and shutil.which("systemctl"):
+        subprocess.run(["systemctl", "disable", *units], capture_output=True, check=False)
 
 
 def _install(packages: list[str]) -> str:

@@ -232,6 +232,7 @@ def test_a_second_cloud_runs_beside_the_first_on_loopback_only_and_nothing_of_it
         NeutronCloud(tmp_path / "second").stop()
 
     assert processes_of(second.directory) == []
+    assert not (second.directory / "facts.json").exists()
     assert not second.is_running()
     assert cloud.is_running()
 

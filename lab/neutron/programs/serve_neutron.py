@@ -23,7 +23,7 @@ from neutron.wsgi.api import application  # noqa: E402
 from neutron_lib.callbacks import events, registry, resources  # noqa: E402
 from neutron_lib.plugins import directory  # noqa: E402
 
-BROKER_PATIENCE = 60.0
+BROKER_PATIENCE = 180.0
 
 
 def wait_for_broker(port: int) -> None:
