@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,12 +17,20 @@ from mooring.attach.locks import KeyedLocks
 from mooring.attach.pool import PooledVf, VfPool, VfState, VfStatus
 from mooring.attach.settlement import Settlement
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
-from mooring.errors import DeviceBusy, EdgeFailure, InvalidRequest, MooringError, PortBusy, Refused
+from mooring.errors import BindingRefused, DeviceBusy, EdgeFailure, InvalidRequest, MooringError, PortBusy, Refused
 from mooring.host.kernel import Kernel
 from mooring.neutron.api import Binding, NeutronPorts
 from mooring.pci.device import VirtualFunction
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long attaching waits, in seconds, for the port to become ACTIVE (0: not at all), and whether it must."""
+
+    active_timeout_s: float = 0.0
+    active_required: bool = False
 
 
 class Engine:
@@ -43,6 +51,7 @@ class Engine:
         drivers: PortDrivers,
         settlement: Settlement,
         host: str,
+        patience: Patience,
     ) -> None:
         self._kernel = kernel
         self._ports = ports
@@ -52,6 +61,7 @@ class Engine:
         self._drivers = drivers
         self._settlement = settlement
         self._host = host
+        self._patience = patience
         self._attachments = KeyedLocks()
         self._cards = KeyedLocks()
 
@@ -76,10 +86,10 @@ class Engine:
             if lease.step is not LeaseStep.READY:
                 try:
                     lease = self._program(self._bind(lease))
+                    self._await_active(lease)
                 except BaseException:
                     self._release(lease)
                     raise
-                self._settlement.nudge()
                 log.info("attachment.ready", attachment=attachment, port=lease.port.id, vf=str(lease.device))
             return self._present(lease)
 
@@ -198,6 +208,14 @@ class Engine:
         if missing:
             log.warning("vf.settings-not-honoured", vf=str(lease.device), port=lease.port.id, settings=sorted(missing))
         return self._journal.save(replace(lease, step=LeaseStep.READY, missing=missing))
+
+    def _await_active(self, lease: Lease) -> None:
+        """Tell Neutron soon that the device is up; wait for its answer only where the operator asked for that."""
+        timeout_s = self._patience.active_timeout_s
+        if not timeout_s:
+            self._settlement.nudge()
+        elif not self._settlement.await_active(lease.attachment, timeout_s) and self._patience.active_required:
+            raise BindingRefused(lease.port.id, self._host, f"it did not become ACTIVE within {timeout_s:g} s")
 
     def _present(self, lease: Lease) -> Attachment:
         return Attachment(

@@ -27,6 +27,7 @@ class Settlement:
         self._nudged = threading.Event()
         self._round = threading.Lock()
         self._reachable = True
+        self._news = threading.Condition()
 
     def nudge(self) -> None:
         """Ask for a round soon: something new is owed or to be reported."""
@@ -36,6 +37,17 @@ class Settlement:
         """Return when nudged, or after a while in any case."""
         self._nudged.wait(timeout_s)
         self._nudged.clear()
+
+    def await_active(self, attachment: str, timeout_s: float) -> bool:
+        """Wait until Neutron has confirmed an attachment's port ACTIVE; tell whether it did in time."""
+
+        def is_active() -> bool:
+            lease = self._journal.find(attachment)
+            return lease is not None and lease.port.status == ACTIVE
+
+        self.nudge()
+        with self._news:
+            return self._news.wait_for(is_active, timeout_s)
 
     def settle(self) -> None:
         """Pay all debts and report every ready attachment whose port is not ACTIVE yet."""
@@ -86,6 +98,8 @@ class Settlement:
             log.warning("port.deleted-behind-our-back", port=lease.port.id)
             return
         self._journal.note_port(lease, port)
+        with self._news:
+            self._news.notify_all()
         log.info("port.reported", port=port.id, status=port.status)
 
 
