@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from mooring.attach.cleaning import Cleaner
+from mooring.attach.devices import Devices
 from mooring.attach.drift import differences
 from mooring.attach.drivers import PortDriver
 from mooring.attach.drivers.registry import PortDrivers
-from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
+from mooring.attach.journal import Debt, DebtEntry, DebtKind
 from mooring.attach.locks import KeyedLocks
-from mooring.attach.pool import PooledVf, VfPool, VfState, VfStatus
+from mooring.attach.pool import PooledVf, VfState, VfStatus
 from mooring.attach.settlement import Settlement
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
 from mooring.errors import BindingRefused, DeviceBusy, EdgeFailure, InvalidRequest, MooringError, PortBusy, Refused
-from mooring.host.kernel import Kernel
 from mooring.neutron.api import Binding, NeutronPorts
 from mooring.pci.device import VirtualFunction
 
@@ -43,21 +42,18 @@ class Engine:
     def __init__(
         self,
         *,
-        kernel: Kernel,
+        devices: Devices,
         ports: NeutronPorts,
-        journal: Journal,
-        pool: VfPool,
-        cleaner: Cleaner,
         drivers: PortDrivers,
         settlement: Settlement,
         host: str,
         patience: Patience,
     ) -> None:
-        self._kernel = kernel
+        self._kernel = devices.kernel
+        self._journal = devices.journal
+        self._pool = devices.pool
+        self._cleaner = devices.cleaner
         self._ports = ports
-        self._journal = journal
-        self._pool = pool
-        self._cleaner = cleaner
         self._drivers = drivers
         self._settlement = settlement
         self._host = host

@@ -1,6 +1,6 @@
 """The command line: ``mooring node`` runs the daemon, the other commands look at the host.
 
-Exit codes: 0 done, 1 refused or failed (the sentence is on standard error), 2 the command or the configuration is wrong.
+Exit codes: 0 done, 1 refused or failed (standard error says why), 2 the command or the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def pci() -> None:
 @click.pass_obj
 def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the VFs that this host may hand out: whose PF, which state, whose port."""
-    from mooring.node.wiring import open_host  # noqa: PLC0415
+    from mooring.node.wiring import open_devices  # noqa: PLC0415
 
-    with open_host(load(config_files).settings) as host:
-        show(vf_listing(host.pool.statuses()), output_format)
+    with open_devices(load(config_files).settings) as devices:
+        show(vf_listing(devices.pool.statuses()), output_format)
 
 
 @cli.command()
@@ -66,10 +66,10 @@ def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
 @click.pass_obj
 def leases(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the attachments that hold a VF, and what Neutron is still owed for past ones."""
-    from mooring.node.wiring import open_host  # noqa: PLC0415
+    from mooring.node.wiring import open_devices  # noqa: PLC0415
 
-    with open_host(load(config_files).settings) as host:
-        show(lease_listing(host.journal.leases(), host.journal.debts()), output_format)
+    with open_devices(load(config_files).settings) as devices:
+        show(lease_listing(devices.journal.leases(), devices.journal.debts()), output_format)
 
 
 def main() -> None:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mooring.attach.cleaning import Cleaner
-from mooring.attach.drivers import DriverTools
+from mooring.attach.devices import Devices, devices_of
 from mooring.attach.drivers.registry import load_port_drivers
 from mooring.attach.engine import Engine, Patience
 from mooring.attach.journal import Journal
-from mooring.attach.pool import VfPool
 from mooring.attach.settlement import Settlement
 from mooring.config.session import neutron_session
 from mooring.config.settings import NodeSettings
@@ -25,20 +23,10 @@ _NEUTRON_CONNECT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """The host's side of a node: kernel, journal, and the pool between them."""
-
-    kernel: LinuxKernel
-    journal: Journal
-    cleaner: Cleaner
-    pool: VfPool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """The host's side together with Neutron's: all that a front door needs."""
+    """The host's devices together with Neutron: all that a front door needs."""
 
-    host: Host
+    devices: Devices
     neutron: NeutronGateway
     engine: Engine
     settlement: Settlement
@@ -46,14 +34,11 @@ class Core:
 
 
 @contextmanager
-def open_host(settings: NodeSettings) -> Iterator[Host]:
-    """Open the host's side alone, as far as it takes to look at it; the daemon may be running beside."""
-    kernel = LinuxKernel()
+def open_devices(settings: NodeSettings) -> Iterator[Devices]:
+    """Open the host's devices alone, as far as it takes to look at them; the daemon may be running beside."""
     journal = Journal(settings.state_dir / "node.sqlite")
     try:
-        cleaner = Cleaner(kernel=kernel, journal=journal)
-        pool = VfPool(kernel=kernel, journal=journal, cleaner=cleaner, specs=settings.device_specs)
-        yield Host(kernel=kernel, journal=journal, cleaner=cleaner, pool=pool)
+        yield devices_of(LinuxKernel(), journal, settings.device_specs)
     finally:
         journal.close()
 
@@ -68,23 +53,19 @@ def open_core(settings: NodeSettings) -> Iterator[Core]:
     )
     bus = NeutronMessageBus(settings.neutron.transport_url) if settings.neutron.transport_url else None
     try:
-        with open_host(settings) as host:
-            yield _core(settings, host, neutron, bus)
+        with open_devices(settings) as devices:
+            yield _core(settings, devices, neutron, bus)
     finally:
         if bus is not None:
             bus.close()
 
 
-def _core(settings: NodeSettings, host: Host, neutron: NeutronGateway, bus: NeutronMessageBus | None) -> Core:
-    settlement = Settlement(ports=neutron, bus=bus, journal=host.journal, host=settings.host)
-    tools = DriverTools(kernel=host.kernel, pool=host.pool, cleaner=host.cleaner)
+def _core(settings: NodeSettings, devices: Devices, neutron: NeutronGateway, bus: NeutronMessageBus | None) -> Core:
+    settlement = Settlement(ports=neutron, bus=bus, journal=devices.journal, host=settings.host)
     engine = Engine(
-        kernel=host.kernel,
+        devices=devices,
         ports=neutron,
-        journal=host.journal,
-        pool=host.pool,
-        cleaner=host.cleaner,
-        drivers=load_port_drivers(settings.port_drivers, tools),
+        drivers=load_port_drivers(settings.port_drivers, devices),
         settlement=settlement,
         host=settings.host,
         patience=Patience(
@@ -93,5 +74,5 @@ def _core(settings: NodeSettings, host: Host, neutron: NeutronGateway, bus: Neut
     )
     duty = None
     if bus is not None:
-        duty = AgentDuty(host=settings.host, agents=neutron, bus=bus, mappings=host.pool.mappings)
-    return Core(host=host, neutron=neutron, engine=engine, settlement=settlement, agent_duty=duty)
+        duty = AgentDuty(host=settings.host, agents=neutron, bus=bus, mappings=devices.pool.mappings)
+    return Core(devices=devices, neutron=neutron, engine=engine, settlement=settlement, agent_duty=duty)

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from mooring.attach.cleaning import Cleaner
-from mooring.attach.pool import PooledVf, VfPool
+from mooring.attach.pool import PooledVf
 from mooring.attach.types import AttachRequest, Lease
-from mooring.host.kernel import Kernel, VfSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverTools:
-    """What a port driver is made with."""
-
-    kernel: Kernel
-    pool: VfPool
-    cleaner: Cleaner
+from mooring.host.kernel import VfSettings
 
 
 class PortDriver(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 
-from mooring.attach.drivers import DriverTools, PortDriver
+from mooring.attach.devices import Devices
+from mooring.attach.drivers import PortDriver
 from mooring.errors import InvalidConfiguration, UnsupportedVnicType
 
 _GROUP = "mooring.port_drivers"
@@ -32,7 +33,7 @@ class PortDrivers:
         return self._drivers[name]
 
 
-def load_port_drivers(names: Iterable[str], tools: DriverTools) -> PortDrivers:
+def load_port_drivers(names: Iterable[str], devices: Devices) -> PortDrivers:
     """Load the named drivers from the entry points ``mooring.port_drivers``; raise InvalidConfiguration for others."""
     installed = {entry.name: entry for entry in entry_points(group=_GROUP)}
     drivers: dict[str, PortDriver] = {}
@@ -41,5 +42,5 @@ def load_port_drivers(names: Iterable[str], tools: DriverTools) -> PortDrivers:
             raise InvalidConfiguration(
                 f"enabled_port_drivers names {name!r}, but only {', '.join(sorted(installed))} are installed"
             )
-        drivers[name] = installed[name].load()(tools)
+        drivers[name] = installed[name].load()(devices)
     return PortDrivers(drivers)

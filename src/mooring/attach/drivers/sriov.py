@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import structlog
 
 from mooring.attach.cleaning import interface_name
-from mooring.attach.drivers import DriverTools
+from mooring.attach.devices import Devices
 from mooring.attach.pool import PooledVf
 from mooring.attach.types import AttachRequest, Lease
 from mooring.errors import DeviceGone, DeviceUnusable, InvalidPciAddress, NoFreeDevice, PortUnusable
@@ -30,10 +30,10 @@ class SriovPortDriver:
 
     vnic_types: ClassVar[frozenset[str]] = frozenset({"direct"})
 
-    def __init__(self, tools: DriverTools) -> None:
-        self._kernel = tools.kernel
-        self._pool = tools.pool
-        self._cleaner = tools.cleaner
+    def __init__(self, devices: Devices) -> None:
+        self._kernel = devices.kernel
+        self._pool = devices.pool
+        self._cleaner = devices.cleaner
 
     def choose(self, request: AttachRequest) -> Iterator[PooledVf]:
         """Yield the VF that the port's profile names, or else the free ones on the port's physical network."""

@@ -1,0 +1,28 @@
+"""The host's devices as the core handles them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mooring.attach.cleaning import Cleaner
+from mooring.attach.journal import Journal
+from mooring.attach.pool import VfPool
+from mooring.host.kernel import Kernel
+from mooring.pci.device_spec import DeviceSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """The kernel, the journal that says who holds what, and between them the pool and the way back to clean."""
+
+    kernel: Kernel
+    journal: Journal
+    cleaner: Cleaner
+    pool: VfPool
+
+
+def devices_of(kernel: Kernel, journal: Journal, specs: tuple[DeviceSpec, ...]) -> Devices:
+    """Put the parts together for the devices that the specs admit."""
+    cleaner = Cleaner(kernel=kernel, journal=journal)
+    pool = VfPool(kernel=kernel, journal=journal, cleaner=cleaner, specs=specs)
+    return Devices(kernel=kernel, journal=journal, cleaner=cleaner, pool=pool)
