@@ -15,6 +15,12 @@ from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Port, Su
 OWN_KEYS = ("pci_slot", "pci_vendor_info", "physical_network")
 """The keys of ``binding:profile`` that mooring writes, named as Nova names them."""
 
+AGENT_TYPE = "NIC Switch agent"
+"""The agent whose row in Neutron's agent table lets SR-IOV ports bind on a host."""
+
+REPORTED_BY = {"reported_by": "mooring"}
+"""The mark in an agent's configurations by which mooring knows its own reports from a real agent's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
@@ -78,9 +84,10 @@ class NeutronPorts(Protocol):
         """Clear host, device_id and device_owner, and give the profile's own keys (OWN_KEYS) their former values.
 
         ``port`` is the port as mooring bound it (or meant to bind it: host and device_id); ``restore`` is the profile
-        as it was before, so that a pci_slot that the user had put there survives; keys of others are kept. Costs one PUT; when the revision has moved on, a GET decides
-        whether the port still has the same host and device_id (then it is unbound) or belongs to somebody else
-        (then it is left alone). A port that no longer exists is a success.
+        as it was before, so that a pci_slot that the user had put there survives; keys of others are kept. Costs one
+        PUT; when the revision has moved on, a GET decides whether the port still has the same host and device_id
+        (then it is unbound) or belongs to somebody else (then it is left alone). A port that no
+        longer exists is a success.
         """
         ...
 

@@ -1,0 +1,166 @@
+"""Docker networks come and go: Neutron networks and subnets are adopted or made, and given back or deleted."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import structlog
+
+from mooring.libnetwork import names
+from mooring.libnetwork.directory import Directory
+from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
+from mooring.libnetwork.neutron import Neutron
+from mooring.libnetwork.pools import Pools, owing
+from mooring.libnetwork.protocol import CreateNetworkRequest
+from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
+from mooring.libnetwork.settings import DoorSettings
+from mooring.neutron.model import Network
+
+log = structlog.get_logger(__name__)
+
+
+class Networks:
+    """Makes and unmakes Docker networks. Marks in Neutron name the Docker network, so that several may share one.
+
+    Only what was made for a Docker network goes with it, and only when no other Docker network uses it.
+    """
+
+    def __init__(
+        self,
+        neutron: Neutron,
+        records: Records,
+        directory: Directory,
+        pools: Pools,
+        settings: DoorSettings,
+    ) -> None:
+        self._neutron = neutron
+        self._records = records
+        self._directory = directory
+        self._pools = pools
+        self._settings = settings
+        self.planner = Planner(neutron, records, pools)
+        self._lock = threading.Lock()
+
+    def create(self, request: CreateNetworkRequest) -> None:
+        """Adopt or make a network; whatever it raises, nothing is left of it, for Docker sends no DeleteNetwork then.
+
+        Raises InvalidRequest, NetworkUnusable, NeutronRefused, NeutronUnreachable.
+        """
+        with self._lock:
+            if self._records.network(request.network_id) is not None:
+                return
+            plan = self.planner.plan(request)
+            record = NetworkRecord(
+                docker_id=request.network_id,
+                network_id=plan.existing.id if plan.existing else "",
+                created=plan.existing is None,
+                vnic_type=plan.vnic_type,
+            )
+            self._records.save_network(record, doomed=True)
+            try:
+                record = self._carry_out(plan, record)
+            except BaseException:
+                self._dismantle_or_owe(self._written(record))
+                raise
+            self._records.save_network(record)
+            log.info("network.created", network=record.docker_id[:12], neutron=record.network_id, made=record.created)
+
+    def delete(self, docker_id: str) -> None:
+        """Give back or delete what a Docker network has in Neutron; what Neutron does not answer now is owed."""
+        with self._lock:
+            known = self._records.network(docker_id)
+            for record in (known,) if known else self._directory.tagged(docker_id):
+                self._records.save_network(record, doomed=True)
+                self._dismantle_or_owe(record)
+                log.info("network.deleted", network=docker_id[:12], neutron=record.network_id)
+
+    def pay_debts(self) -> None:
+        """Take away what is left of deleted networks; raise EdgeFailure when Neutron cannot be told."""
+        with self._lock:
+            for record in self._records.doomed_networks():
+                self._dismantle(record)
+
+    def _carry_out(self, plan: NetworkPlan, record: NetworkRecord) -> NetworkRecord:
+        tags = names.identity_tags(record.docker_id)
+        if plan.existing:
+            self._neutron.add_tags("networks", plan.existing.id, tags | {names.adoption_tag(record.docker_id)})
+        else:
+            name = names.network_name(record.docker_id)
+            made = self._neutron.create_network(name=name, shared=plan.shared, tags=tags)
+            record = replace(record, network_id=made.id)
+            self._records.save_network(record, doomed=True)
+        for subnet in plan.subnets:
+            use = self._provide(subnet, record.network_id)
+            record = replace(record, subnets=(*record.subnets, use))
+            self._records.save_network(record, doomed=True)
+        self._directory.forget()
+        return record
+
+    def _provide(self, plan: SubnetPlan, network_id: str) -> SubnetUse:
+        tags = frozenset({plan.pool_id}) if plan.pool_id else frozenset[str]()
+        if plan.existing:
+            if not tags <= plan.existing.tags:
+                self._neutron.add_tags("subnets", plan.existing.id, tags)
+            return SubnetUse(subnet_id=plan.existing.id, pool_id=plan.pool_id, created=False)
+        made = self._neutron.create_subnet(
+            network_id=network_id,
+            name=names.subnet_name(plan.cidr),
+            cidr=plan.cidr,
+            gateway=plan.gateway,
+            subnetpool_id=plan.pool_id,
+            enable_dhcp=self._settings.enable_dhcp,
+            tags=tags,
+        )
+        return SubnetUse(subnet_id=made.id, pool_id=plan.pool_id, created=True)
+
+    def _written(self, record: NetworkRecord) -> NetworkRecord:
+        """Return how far a creation had come when it failed."""
+        doomed = (known for known in self._records.doomed_networks() if known.docker_id == record.docker_id)
+        return next(doomed, record)
+
+    def _dismantle_or_owe(self, record: NetworkRecord) -> None:
+        with owing("network.deletion-deferred", network=record.docker_id[:12]):
+            self._dismantle(record)
+
+    def _dismantle(self, record: NetworkRecord) -> None:
+        """Take away what a Docker network has in Neutron; forget it once nothing is left."""
+        if record.network_id:
+            found = self._neutron.networks(network_id=record.network_id)
+        else:
+            # The answer to its creation was lost: the tags tell whether it was made.
+            found = self._neutron.networks(tags=names.identity_tags(record.docker_id))
+        if [network for network in found if self._still_needed(network, record)]:
+            return
+        for network in found:
+            self._remove(network, record)
+        self._directory.forget()
+        self._records.forget_network(record.docker_id)
+        for pool_id in {use.pool_id for use in record.subnets if use.pool_id}:
+            with owing("pool.deletion-deferred", pool=pool_id):
+                self._pools.let_go(pool_id)
+
+    def _still_needed(self, network: Network, record: NetworkRecord) -> bool:
+        """Take our own marks off a network; tell whether what we made must wait for other Docker networks to go."""
+        if not names.used_by_others(network.tags, record.docker_id):
+            return False
+        if marks := network.tags & names.docker_tags(record.docker_id):
+            self._neutron.remove_tags("networks", network.id, marks)
+        return record.created or any(use.created for use in record.subnets)
+
+    def _remove(self, network: Network, record: NetworkRecord) -> None:
+        if record.created:
+            self._neutron.delete_network(network.id)
+            return
+        shared = names.used_by_others(network.tags, record.docker_id)
+        for use in record.subnets:
+            if use.created:
+                self._neutron.delete_subnet(use.subnet_id)
+            elif use.pool_id and not (shared and self._is_users_pool(use.pool_id)):
+                self._neutron.remove_tags("subnets", use.subnet_id, [use.pool_id])
+        self._neutron.remove_tags("networks", network.id, names.docker_tags(record.docker_id))
+
+    def _is_users_pool(self, pool_id: str) -> bool:
+        """Tell whether other Docker networks, of any host, may look for their subnet by this pool's tag."""
+        record = self._records.pool(pool_id)
+        return record is None or not record.created

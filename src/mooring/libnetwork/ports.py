@@ -1,0 +1,145 @@
+"""Choosing a container's port: adopted if it is free, or made; kept in mind until its endpoint comes or does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from mooring.attach.types import Attachments
+from mooring.errors import EdgeFailure, PortBusy
+from mooring.libnetwork import names
+from mooring.libnetwork.neutron import Neutron
+from mooring.libnetwork.reservations import Reservation, Reservations
+from mooring.neutron.api import NewPort
+from mooring.neutron.model import BINDING_FAILED, UNBOUND, IpAddress, Port
+
+log = structlog.get_logger(__name__)
+
+
+def check_adoptable(port: Port, *, host: str, alive: bool) -> None:
+    """Raise PortBusy unless a port is nobody's, or was left over by an attachment of this host that is no more.
+
+    ``alive`` tells whether the attachment that the port's device_id names still exists. A failed binding does not
+    make a port anybody's: binding it again is the way to recover it.
+    """
+    ours = port.device_owner == names.DEVICE_OWNER and port.host == host and not alive
+    bound = bool(port.host) and port.vif_type not in (UNBOUND, BINDING_FAILED)
+    if not ours and (port.device_id or bound):
+        raise PortBusy(port.id, _user_of(port))
+
+
+def _user_of(port: Port) -> str:
+    facts = ("", port.device_owner), ("device ", port.device_id), ("on host ", port.host)
+    return " ".join(label + value for label, value in facts if value)
+
+
+class Ports:
+    """The ports of containers to come. Remembers each port it read, so that CreateEndpoint need not ask Neutron."""
+
+    def __init__(
+        self,
+        neutron: Neutron,
+        attachments: Attachments,
+        reservations: Reservations,
+        host: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._neutron = neutron
+        self._attachments = attachments
+        self._reservations = reservations
+        self._host = host
+        self._clock = clock
+        self._read: dict[str, Port] = {}
+
+    def with_address(self, network_id: str, address: IpAddress) -> Port | None:
+        """Return the port of a network that has an address."""
+        return next(iter(self._neutron.ports(network_id=network_id, address=address)), None)
+
+    def with_mac(self, network_id: str, mac: str) -> Port | None:
+        """Return the port of a network that has a MAC address."""
+        return next(iter(self._neutron.ports(network_id=network_id, mac=mac)), None)
+
+    def with_id(self, port_id: str) -> Port:
+        """Return a port as Neutron has it now; raise PortNotFound."""
+        return self._neutron.port(port_id)
+
+    def reserved(self, reservation: Reservation) -> Port:
+        """Return the port of a reservation as it was read for it; asks Neutron after a restart only."""
+        return self._read.get(reservation.port_id) or self._neutron.port(reservation.port_id)
+
+    def check_free(self, port: Port) -> None:
+        """Raise PortBusy when a port is in use, be it by a container of this host or by anybody else."""
+        reservation = self._reservations.of_port(port.id)
+        if reservation and reservation.endpoint and self._is_alive(reservation.endpoint):
+            raise PortBusy(port.id, f"the container with endpoint {reservation.endpoint[:12]} on this host")
+        check_adoptable(port, host=self._host, alive=self._is_alive(port.device_id))
+
+    def make(
+        self,
+        *,
+        network_id: str,
+        vnic_type: str,
+        addresses: Iterable[tuple[str, IpAddress | None]] = (),
+        mac: str | None = None,
+        container: str = "",
+    ) -> Port:
+        """Make a port for a container, under kuryr-libnetwork's name and tag; raise NetworkUnusable."""
+        port = self._neutron.create_port(
+            NewPort(
+                network_id=network_id,
+                name=names.PORT_NAME,
+                addresses=tuple(addresses),
+                vnic_type=vnic_type,
+                device_owner="",
+                mac=mac,
+                tags=frozenset({names.PORT_TAG}),
+            )
+        )
+        self.reserve(port, created=True, container=container)
+        log.info("port.created", port=port.id, network=network_id, vnic_type=vnic_type)
+        return port
+
+    def reserve(self, port: Port, *, created: bool = False, container: str = "") -> None:
+        """Keep a port in mind for a container to come."""
+        self._read[port.id] = port
+        reservation = Reservation(port_id=port.id, network_id=port.network_id, created=created, container=container)
+        self._reservations.save(reservation, self._clock())
+
+    def release(self, reservation: Reservation) -> None:
+        """End a reservation; a port that was made for it is deleted, later if Neutron does not answer now."""
+        if reservation.created:
+            self._delete(reservation)
+        else:
+            self.forget(reservation)
+
+    def forget(self, reservation: Reservation) -> None:
+        """End a reservation whose port needs nothing more."""
+        self._read.pop(reservation.port_id, None)
+        self._reservations.forget(reservation.port_id)
+
+    def expire(self, seconds: float) -> None:
+        """Release what was reserved that many seconds ago and has no endpoint."""
+        for reservation in self._reservations.older_than(self._clock() - seconds):
+            if not (reservation.endpoint and self._is_alive(reservation.endpoint)):
+                log.warning("reservation.expired", port=reservation.port_id)
+                self.release(reservation)
+
+    def pay_debts(self) -> None:
+        """Delete the ports that should be deleted already; raise EdgeFailure when Neutron cannot be told."""
+        for reservation in self._reservations.doomed():
+            self._neutron.delete_port(reservation.port_id)
+            self.forget(reservation)
+
+    def _delete(self, reservation: Reservation) -> None:
+        self._reservations.doom(reservation.port_id)
+        try:
+            self._neutron.delete_port(reservation.port_id)
+        except EdgeFailure as exc:
+            log.warning("port.deletion-deferred", port=reservation.port_id, error=str(exc))
+        else:
+            self.forget(reservation)
+
+    def _is_alive(self, attachment: str) -> bool:
+        return bool(attachment) and self._attachments.find(attachment) is not None

@@ -1,0 +1,137 @@
+"""Which port is meant by an address that Docker was given, and by which endpoint it was claimed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mooring.libnetwork.database import Database
+from mooring.neutron.model import IpAddress
+
+_COLUMNS = "port_id, network_id, created, container, endpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A port that was chosen for a container to come. ``created`` tells that mooring made it for that.
+
+    ``container`` is the container's name where the engine tells it; ``endpoint`` has claimed the port.
+    """
+
+    port_id: str
+    network_id: str
+    created: bool
+    container: str = ""
+    endpoint: str | None = None
+
+
+class Reservations:
+    """Reservations on disk, one for each port. A doomed one is over, but its port is still to be deleted in Neutron.
+
+    Two Docker networks may reserve the same port under addresses of their own; who claims it is first come, first
+    served, and the attachments' lease arbitrates.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def of_port(self, port_id: str) -> Reservation | None:
+        """Return the reservation of a port."""
+        return self._first("port_id = ? AND NOT doomed", port_id)
+
+    def at(self, network_id: str, address: IpAddress) -> Reservation | None:
+        """Return the reservation of an address on a Neutron network."""
+        return self._first(
+            "network_id = ? AND NOT doomed AND port_id IN (SELECT port_id FROM address WHERE address = ?)",
+            network_id,
+            str(address),
+        )
+
+    def half_made(self, pool_id: str, container: str) -> Reservation | None:
+        """Return the latest unclaimed reservation that a Docker network of an IPv6 pool has made for IPv4 only.
+
+        Docker asks for a container's IPv4 address first and then for its IPv6 address, one network at a time.
+        """
+        return self._first(
+            "container = ? AND endpoint IS NULL AND NOT doomed"
+            " AND port_id NOT IN (SELECT port_id FROM address WHERE version = 6)"
+            " AND port_id IN (SELECT port_id FROM address JOIN subnet_use AS v4 USING (pool_id)"
+            " JOIN subnet_use AS v6 USING (docker_id) WHERE v6.pool_id = ?) ORDER BY reserved_at DESC, rowid DESC",
+            container,
+            pool_id,
+        )
+
+    def claimed_by(self, endpoint: str) -> Reservation | None:
+        """Return the reservation that an endpoint has claimed."""
+        return self._first("endpoint = ? AND NOT doomed", endpoint)
+
+    def doomed(self) -> tuple[Reservation, ...]:
+        """Return the reservations whose ports are to be deleted in Neutron."""
+        return self._all("doomed")
+
+    def older_than(self, moment: float) -> tuple[Reservation, ...]:
+        """Return the reservations made before a moment, in seconds of the clock that made them."""
+        return self._all("reserved_at < ? AND NOT doomed", moment)
+
+    def save(self, reservation: Reservation, now: float) -> None:
+        """Write a reservation. One of the same port that is there already gives way; its addresses stay."""
+        self._db.write(
+            "INSERT INTO reservation (port_id, network_id, created, container, reserved_at, endpoint)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (port_id) DO UPDATE SET"
+            " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint",
+            reservation.port_id,
+            reservation.network_id,
+            reservation.created,
+            reservation.container,
+            now,
+            reservation.endpoint,
+        )
+
+    def add_address(self, port_id: str, pool_id: str, address: IpAddress) -> None:
+        """Note that Docker was given an address of a port."""
+        self._db.write(
+            "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", pool_id, str(address), address.version, port_id
+        )
+
+    def claim(self, port_id: str, endpoint: str) -> None:
+        """Note which endpoint uses a port."""
+        self._db.write("UPDATE reservation SET endpoint = ? WHERE port_id = ?", endpoint, port_id)
+
+    def drop_address(self, pool_id: str, address: IpAddress) -> Reservation | None:
+        """Take an address back from Docker; return its reservation if nobody has claimed it and no address is left."""
+        values = pool_id, str(address)
+        found = self._first(
+            "endpoint IS NULL AND NOT doomed"
+            " AND port_id IN (SELECT port_id FROM address WHERE pool_id = ? AND address = ?)",
+            *values,
+        )
+        if found is None:
+            return None
+        self._db.write("DELETE FROM address WHERE pool_id = ? AND address = ?", *values)
+        return None if self._db.rows("SELECT 1 FROM address WHERE port_id = ?", found.port_id) else found
+
+    def addresses_of_pool(self, pool_id: str) -> tuple[str, ...]:
+        """Return the addresses of a pool that Docker holds."""
+        return tuple(row[0] for row in self._db.rows("SELECT address FROM address WHERE pool_id = ?", pool_id))
+
+    def doom(self, port_id: str) -> None:
+        """End a reservation whose port is still to be deleted in Neutron."""
+        with self._db.transaction():
+            self._db.write("UPDATE reservation SET doomed = 1, endpoint = NULL WHERE port_id = ?", port_id)
+            self._db.write("DELETE FROM address WHERE port_id = ?", port_id)
+
+    def forget(self, port_id: str) -> None:
+        """End a reservation of which nothing is left."""
+        self._db.write("DELETE FROM reservation WHERE port_id = ?", port_id)
+
+    def _first(self, where: str, *values: object) -> Reservation | None:
+        found = self._all(where, *values)
+        return found[0] if found else None
+
+    def _all(self, where: str, *values: object) -> tuple[Reservation, ...]:
+        rows = self._db.rows(f"SELECT {_COLUMNS} FROM reservation WHERE {where}", *values)  # noqa: S608 - our words
+        return tuple(
+            Reservation(
+                port_id=port_id, network_id=network_id, created=bool(created), container=container, endpoint=endpoint
+            )
+            for port_id, network_id, created, container, endpoint in rows
+        )

@@ -1,0 +1,89 @@
+"""What all REST resources of Neutron have in common: list, create with tags, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from mooring.errors import MooringError, NeutronRefused
+from mooring.neutron.http import NeutronHttp
+from mooring.neutron.model import Network, Port, Subnet, SubnetPool
+
+_Created = TypeVar("_Created", Network, Port, Subnet, SubnetPool)
+
+NOT_FOUND: Final = 404
+CONFLICT: Final = 409
+PRECONDITION_FAILED: Final = 412
+
+
+class RestResources:
+    """The calls that do not depend on the kind of resource. ``collection`` is the plural of the API: ports, ..."""
+
+    def __init__(self, http: NeutronHttp) -> None:
+        self._http = http
+
+    def add_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
+        """Add tags to a resource."""
+        for tag in sorted(tags):
+            doing = f"adding tag {tag} to {resource} {resource_id}"
+            self._http.send("add_tag", doing, "PUT", f"{resource}/{resource_id}/tags/{quote(tag, safe='')}")
+
+    def remove_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
+        """Remove tags from a resource; absent tags, or an absent resource, are a success."""
+        for tag in sorted(tags):
+            doing = f"removing tag {tag} from {resource} {resource_id}"
+            path = f"{resource}/{resource_id}/tags/{quote(tag, safe='')}"
+            self._ignoring_absence("remove_tag", doing, path)
+
+    def _list(
+        self, collection: str, doing: str, query: Mapping[str, str | None], tags: Iterable[str] = ()
+    ) -> Iterator[Any]:
+        """Yield the resources to which the filters apply; a cloud that limits its pages costs one call a page."""
+        filters = [(key, value) for key, value in query.items() if value is not None]
+        if wanted := ",".join(sorted(tags)):
+            filters.append(("tags", wanted))
+        marker: list[tuple[str, str]] = []
+        while True:
+            answer = self._http.send(f"list_{collection}", doing, "GET", collection, query=filters + marker)
+            page = answer.get(collection, ())
+            yield from page
+            links = answer.get(f"{collection}_links", ())
+            if not page or not any(link.get("rel") == "next" for link in links):
+                return
+            marker = [("marker", page[-1]["id"])]
+
+    def _create(
+        self,
+        collection: str,
+        doing: str,
+        body: Mapping[str, object],
+        tags: Iterable[str],
+        parse: Callable[[str, Any], _Created],
+    ) -> _Created:
+        """Create a resource and tag it, which is a call of its own; without its tags it does not stay."""
+        kind = collection.removesuffix("s")
+        answer = self._http.send(f"create_{kind}", doing, "POST", collection, body={kind: body})
+        created = parse(doing, answer.get(kind))
+        wanted = sorted(tags)
+        if not wanted:
+            return created
+        path = f"{collection}/{created.id}/tags"
+        try:
+            self._http.send("replace_tags", f"{doing}: tagging it", "PUT", path, body={"tags": wanted})
+        except MooringError:
+            self._delete(collection, created.id)
+            raise
+        return replace(created, tags=frozenset(wanted))
+
+    def _delete(self, collection: str, resource_id: str) -> None:
+        kind = collection.removesuffix("s")
+        self._ignoring_absence(f"delete_{kind}", f"deleting {kind} {resource_id}", f"{collection}/{resource_id}")
+
+    def _ignoring_absence(self, operation: str, doing: str, path: str) -> None:
+        try:
+            self._http.send(operation, doing, "DELETE", path)
+        except NeutronRefused as exc:
+            if exc.status != NOT_FOUND:
+                raise

@@ -1,0 +1,33 @@
+"""Neutron over REST, as mooring.neutron.api asks for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from keystoneauth1.adapter import Adapter
+
+from mooring.neutron.http import CallObserver, NeutronHttp
+from mooring.neutron.networks import RestNetworks
+from mooring.neutron.ports import RestPorts
+
+
+class NeutronGateway(RestPorts, RestNetworks):
+    """NeutronPorts and NeutronNetworks on a real Neutron. Safe to use from several threads at once.
+
+    ``connect_timeout`` and ``read_timeout`` (seconds) bound every call, ``on_call`` is told of every one. A network
+    that was read is kept for ``network_ttl`` seconds of ``clock``.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        network_ttl: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        on_call: CallObserver | None = None,
+    ) -> None:
+        http = NeutronHttp(adapter, connect_timeout=connect_timeout, read_timeout=read_timeout, on_call=on_call)
+        RestNetworks.__init__(self, http, network_ttl=network_ttl, clock=clock)
