@@ -28,6 +28,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.testing": (
         *("mooring.errors", "mooring.pci", "mooring.attach.types", "mooring.neutron.api", "mooring.neutron.model"),
         *("mooring.host.kernel", "mooring.host.failures", "mooring.host.settings", "mooring.host.vf_info"),
+        *("mooring.neutron.ports", "mooring.neutron.networks", "mooring.neutron.resources", "mooring.neutron.parse"),
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),

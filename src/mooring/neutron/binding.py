@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from mooring.errors import BindingRefused, NetworkUnusable
+from mooring.neutron.api import AGENT_TYPE
 from mooring.neutron.model import BINDING_FAILED, Network, Port, Segment
 
 _VIF_TYPES: Final = {"direct": "hw_veb", "macvtap": "hw_veb"}
@@ -43,8 +44,8 @@ def verify_binding(port: Port, network: Network, physical_network: str) -> int:
             port.id,
             port.host,
             f"no mechanism driver could bind it (vnic_type {port.vnic_type}, network {network.id} "
-            f"on {_told(network)}); there must be an agent of type 'NIC Switch agent', alive, with host {port.host}, that maps "
-            f"{physical_network}: see 'openstack network agent list --host {port.host}'",
+            f"on {_told(network)}); there must be an agent of type '{AGENT_TYPE}', alive, with host "
+            f"{port.host}, that maps {physical_network}: see 'openstack network agent list --host {port.host}'",
         )
     expected = _VIF_TYPES.get(port.vnic_type)
     if port.vif_type != expected:

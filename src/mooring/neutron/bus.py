@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ class NeutronMessageBus:
                 **REPORTED_BY,
             },
         }
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         answer = self._call(
             doing, "q-reports-plugin", "1.2", "report_state", agent_state={"agent_state": state}, time=now
         )

@@ -10,8 +10,6 @@ from typing import Any, Final, Protocol
 import requests
 from keystoneauth1 import exceptions as keystone
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.plugin import BaseAuthPlugin
-from keystoneauth1.session import Session
 
 from mooring.errors import MooringError, NeutronConflict, NeutronRefused, NeutronUnreachable
 
@@ -28,25 +26,6 @@ class CallObserver(Protocol):
     def __call__(self, operation: str, outcome: str, seconds: float, /) -> None:
         """Take note of one call. Runs in the caller's thread and must not block."""
         ...
-
-
-def open_adapter(
-    auth: BaseAuthPlugin,
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    interface: str = "public",
-    verify: bool | str = True,
-    timeout: float = 30.0,
-) -> Adapter:
-    """Return an adapter for Neutron's endpoint: ``endpoint`` where given, else the one in Keystone's catalog.
-
-    ``auth`` is any plugin of keystoneauth1, ``verify`` False or a CA bundle as requests takes it. ``timeout`` (seconds)
-    bounds each wait for Keystone; the gateway bounds its own calls to Neutron.
-    """
-    # Keystone's own type says int, but the value goes to requests as it is.
-    session = Session(auth=auth, verify=verify, timeout=timeout, app_name="mooring")  # type: ignore[arg-type,unused-ignore]
-    return Adapter(session, service_type="network", interface=interface, region_name=region, endpoint_override=endpoint)
 
 
 @contextmanager
@@ -89,11 +68,7 @@ class NeutronHttp:
         body: Mapping[str, object] | None = None,
         revision: int | None = None,
     ) -> dict[str, Any]:
-        """Send one request and return the object in its answer, {} when it has none.
-
-        ``revision`` makes the request conditional (``If-Match``). Raises NeutronUnreachable, NeutronConflict (409,
-        412) and NeutronRefused; of the latter, status 404 always means that Neutron knows no such object.
-        """
+        """Send one request; see NeutronApi in mooring.neutron.resources."""
         outcome, started = "ok", time.monotonic()
         try:
             with neutron_errors(doing):

@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 
 from mooring.errors import NetworkUnusable, NeutronRefused
-from mooring.neutron.http import NeutronHttp
 from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Subnet, SubnetPool
 from mooring.neutron.parse import parse_agent, parse_network, parse_subnet, parse_subnetpool
-from mooring.neutron.resources import NOT_FOUND, RestResources
+from mooring.neutron.resources import NOT_FOUND, NeutronApi, RestResources
 
 
 class RestNetworks(RestResources):
     """The calls of NeutronNetworks, and the one of NeutronPorts that reads a network."""
 
     def __init__(
-        self, http: NeutronHttp, *, network_ttl: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self, http: NeutronApi, *, network_ttl: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Keep a network that was read for ``network_ttl`` seconds of ``clock``."""
         super().__init__(http)

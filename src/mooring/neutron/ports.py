@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
+from mooring.errors import MooringError, NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
 from mooring.neutron.api import OWN_KEYS, Binding, NewPort
 from mooring.neutron.model import IpAddress, Port
 from mooring.neutron.parse import parse_port
@@ -101,15 +101,24 @@ class RestPorts(RestResources):
         if new.mac is not None:
             body["mac_address"] = new.mac
         try:
-            return self._create("ports", doing, body, new.tags, parse_port)
+            port = self._create("ports", doing, body, new.tags, parse_port)
         except NeutronRefused as exc:
             if exc.status in (CONFLICT, NOT_FOUND):
                 raise NetworkUnusable(new.network_id, exc.message) from exc
             raise
+        return self._reread(port) if new.tags else port
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that does not exist is a success."""
         self._delete("ports", port_id)
+
+    def _reread(self, port: Port) -> Port:
+        """Return a port that was just created and tagged: tagging raised the revision, which bind() compares."""
+        try:
+            return self.port(port.id)
+        except MooringError:
+            self.delete_port(port.id)
+            raise
 
     def _put(self, doing: str, operation: str, port: Port, change: Mapping[str, object]) -> Port:
         body = self._http.send(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from mooring.errors import MooringError, NeutronRefused
-from mooring.neutron.http import NeutronHttp
 from mooring.neutron.model import Network, Port, Subnet, SubnetPool
 
 _Created = TypeVar("_Created", Network, Port, Subnet, SubnetPool)
@@ -16,12 +15,36 @@ _Created = TypeVar("_Created", Network, Port, Subnet, SubnetPool)
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 PRECONDITION_FAILED: Final = 412
+INTERNAL_ERROR: Final = 500
+
+
+class NeutronApi(Protocol):
+    """One request to Neutron's API; NeutronHttp sends it, the fake in mooring.testing answers it itself."""
+
+    def send(
+        self,
+        operation: str,
+        doing: str,
+        verb: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, object] | None = None,
+        revision: int | None = None,
+    ) -> dict[str, Any]:
+        """Send one request and return the object in its answer, {} when it has none.
+
+        ``operation`` names the call for who counts, ``doing`` begins the sentence of an error. ``revision`` makes the
+        request conditional (``If-Match``). Raises NeutronUnreachable, NeutronConflict (409, 412) and NeutronRefused;
+        of the latter, status 404 always means that Neutron knows no such object.
+        """
+        ...
 
 
 class RestResources:
     """The calls that do not depend on the kind of resource. ``collection`` is the plural of the API: ports, ..."""
 
-    def __init__(self, http: NeutronHttp) -> None:
+    def __init__(self, http: NeutronApi) -> None:
         self._http = http
 
     def add_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
@@ -35,7 +58,13 @@ class RestResources:
         for tag in sorted(tags):
             doing = f"removing tag {tag} from {resource} {resource_id}"
             path = f"{resource}/{resource_id}/tags/{quote(tag, safe='')}"
-            self._ignoring_absence("remove_tag", doing, path)
+            try:
+                self._ignoring_absence("remove_tag", doing, path)
+            except NeutronRefused as exc:
+                # Neutron 29 answers 500, not 404, where the resource itself does not exist.
+                if exc.status != INTERNAL_ERROR or any(self._list(resource, doing, {"id": resource_id})):
+                    raise
+                return
 
     def _list(
         self, collection: str, doing: str, query: Mapping[str, str | None], tags: Iterable[str] = ()
