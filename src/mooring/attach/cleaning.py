@@ -41,8 +41,9 @@ class Cleaner:
 
         A MAC that was never set reads as zeros on some drivers (igb, measured): that is clean too.
         """
-        baseline = self.baseline(vf, settings).settings
-        return settings == baseline or settings == replace(baseline, mac=_NO_MAC)
+        baseline = self.baseline(vf, settings)
+        clean_macs = {baseline.settings.mac, baseline.first_mac, _NO_MAC}
+        return settings.mac in clean_macs and replace(settings, mac=baseline.settings.mac) == baseline.settings
 
     def baseline(self, vf: VirtualFunction, settings: VfSettings) -> Baseline:
         """Return the VF's baseline; ``settings`` become its measure when the VF is seen for the first time."""
@@ -50,7 +51,7 @@ class Cleaner:
         known = self._journal.baseline(vf.address, boot_id)
         if known is not None:
             return known
-        baseline = Baseline(settings=_neutral(vf, settings, boot_id), mtu=_DEFAULT_MTU)
+        baseline = Baseline(settings=_neutral(vf, settings, boot_id), first_mac=settings.mac, mtu=_DEFAULT_MTU)
         self._journal.record_baseline(vf.address, boot_id, baseline)
         return baseline
 
@@ -72,9 +73,13 @@ class Cleaner:
 
 
 def _neutral(vf: VirtualFunction, seen: VfSettings, boot_id: str) -> VfSettings:
-    """Return the safe defaults, as far as the driver reports them, under a MAC that is no tenant's."""
+    """Return the safe defaults, as far as the driver reports them, under a MAC that is no tenant's.
+
+    The MAC is never the one seen: a VF driver may have made that up, and makes up another when it is bound again
+    (igbvf), unless the PF was given one.
+    """
     return VfSettings(
-        mac=seen.mac if seen.mac != _NO_MAC else _own_mac(vf.address, boot_id),
+        mac=_own_mac(vf.address, boot_id),
         spoof_check=None if seen.spoof_check is None else True,
         trust=None if seen.trust is None else False,
         link_state=LinkState.AUTO,

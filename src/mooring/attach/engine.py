@@ -66,6 +66,7 @@ class Engine:
         with self._attachments.holding(request.attachment):
             if (known := self._journal.find(request.attachment)) is not None:
                 return _same(known, request)
+            self._journal.require_unleased(request.port.id)
             debt = self._debt_of(request.port.id)
             if debt is not None:
                 request = _as_it_was(request, debt)
@@ -144,7 +145,7 @@ class Engine:
         """Make every free VF clean that is not; quarantine those that cannot be, acquit those that are again."""
         for status in self._pool.statuses():
             if status.state in (VfState.DIRTY, VfState.QUARANTINED):
-                self._clean_free(status.pooled)
+                self._clean_free(status.pooled, ours=status.state is VfState.QUARANTINED)
 
     def _lease_one(self, request: AttachRequest, driver: str, vnic_type: str, debt: DebtEntry | None) -> Lease:
         """Take the first device that nobody else takes in the same moment."""
@@ -198,7 +199,7 @@ class Engine:
     def _program(self, lease: Lease) -> Lease:
         for stray in tuple(self._pool.strays(lease.port.mac)):
             log.warning("vf.stale-mac", vf=str(stray.address), mac=lease.port.mac)
-            self._clean_free(stray)
+            self._clean_free(stray, ours=False)
         with self._cards.holding(lease.parent):
             missing = self._driver(lease).create_host_iface(lease)
         if missing:
@@ -259,12 +260,13 @@ class Engine:
         kind = DebtKind.DELETE if lease.created else DebtKind.UNBIND
         return Debt(kind=kind, port=port, former=lease.former)
 
-    def _clean_free(self, member: PooledVf) -> None:
+    def _clean_free(self, member: PooledVf, *, ours: bool) -> None:
+        """Clean a VF that nobody holds. One that is not ours from an ended lease may be in use by hand: let it be."""
         with self._cards.holding(member.pf.address):
             vf = self._kernel.find(member.address)
             if self._journal.holder(member.address) is not None or not isinstance(vf, VirtualFunction):
                 return
-            if self._kernel.user_of(vf) is not None:
+            if not ours and self._kernel.user_of(vf) is not None:
                 return
             try:
                 self._cleaner.clean(vf)

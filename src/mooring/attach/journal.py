@@ -109,8 +109,7 @@ class Journal:
         with self._transaction() as db:
             if (holder := self._lease_where("device", str(lease.device))) is not None:
                 raise DeviceBusy(lease.device, f"attachment {holder.attachment}", "remove its container first")
-            if (holder := self._lease_where("port", lease.port.id)) is not None:
-                raise PortBusy(lease.port.id, f"attachment {holder.attachment} on this host")
+            self.require_unleased(lease.port.id)
             db.execute(
                 "INSERT INTO lease VALUES (?, ?, ?, ?, ?)",
                 (lease.id, lease.attachment, str(lease.device), lease.port.id, _dump(_LEASE, lease)),
@@ -156,6 +155,11 @@ class Journal:
     def holder(self, device: PciAddress) -> Lease | None:
         """Return the lease that holds a device."""
         return self._lease_where("device", str(device))
+
+    def require_unleased(self, port_id: str) -> None:
+        """Raise PortBusy when a lease holds the port."""
+        if (holder := self._lease_where("port", port_id)) is not None:
+            raise PortBusy(port_id, f"attachment {holder.attachment} on this host")
 
     # Baselines
 

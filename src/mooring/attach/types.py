@@ -42,9 +42,14 @@ class LeaseStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The clean settings of a free VF: what the PF holds and the interface's MTU. Recorded once per boot."""
+    """The clean settings of a free VF: what the PF holds and the interface's MTU. Recorded once in a boot.
+
+    ``settings.mac`` is a MAC of mooring's own. ``first_mac`` is the one that the VF had when it was first seen: it was
+    nobody's yet, so a VF that still has it is clean too.
+    """
 
     settings: VfSettings
+    first_mac: str
     mtu: int
 
 

@@ -1,0 +1,552 @@
+"""The core's verbs on stateful fakes: what a container's user and the host's operator would notice."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mooring.attach.engine import Patience
+from mooring.attach.pool import VfState
+from mooring.attach.types import LeaseStep
+from mooring.errors import (
+    BindingRefused,
+    DeviceBusy,
+    DeviceUnusable,
+    InvalidRequest,
+    KernelRefused,
+    MooringError,
+    NetworkUnusable,
+    NeutronUnreachable,
+    NoFreeDevice,
+    PortBusy,
+    PortUnusable,
+    UnsupportedVnicType,
+)
+from mooring.pci.address import PciAddress
+from tests.unit.attach_world import HOST, World
+
+SLOT = "0000:02:10.2"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.kill()
+
+
+def test_a_container_gets_a_vf_on_the_ports_network_with_its_mac_and_vlan(world: World) -> None:
+    port = world.port()
+
+    vf = world.run(port)
+
+    held = world.held(vf.address)
+    assert (held.mac, held.vlan, held.spoof_check, held.trust) == (port.mac, 150, True, False)
+    assert vf.parent == PciAddress.parse("0000:02:00.0")
+    assert vf.elsewhere
+
+
+def test_the_interface_is_handed_over_down_with_the_networks_mtu_and_no_name_of_a_containers(world: World) -> None:
+    network = world.neutron.add_network("small", physical_network="physnet1", vlan=7, mtu=1400)
+    port = world.neutron.add_port(network)
+    world.core.engine.lease(world.request(port))
+
+    attachment = world.core.engine.attach("endpoint-1")
+
+    netdev = world.kernel.netdev(world.kernel.vf(attachment.device))
+    assert netdev is not None
+    assert (netdev.name, netdev.mac, netdev.mtu, netdev.up) == ("vf000001100", port.mac, 1400, False)
+    assert attachment.interface == netdev.name
+
+
+def test_the_port_is_bound_to_the_vf_and_becomes_active(world: World) -> None:
+    port = world.port()
+
+    vf = world.run(port)
+    world.core.settlement.settle()
+
+    bound = world.neutron.now(port.id)
+    assert (bound.host, bound.device_id, bound.device_owner) == (HOST, "endpoint-1", "compute:kuryr")
+    assert bound.profile == {
+        "pci_slot": str(vf.address),
+        "pci_vendor_info": "8086:10ca",
+        "physical_network": "physnet2",
+    }
+    assert bound.status == "ACTIVE"
+
+
+def test_leasing_asks_neutron_nothing_and_the_whole_life_costs_two_calls_and_one(world: World) -> None:
+    request = world.request(world.port())
+    world.neutron.calls.clear()
+
+    world.core.engine.lease(request)
+    assert world.neutron.calls == []
+
+    world.core.engine.attach("endpoint-1")
+    world.core.settlement.settle()
+    assert len(world.neutron.calls) == 2
+
+    world.core.engine.detach("endpoint-1")
+    assert len(world.neutron.calls) == 3
+
+
+def test_after_removal_the_host_and_the_port_are_as_they_were(world: World) -> None:
+    port = world.port()
+    before = world.neutron.now(port.id)
+    world.run(port)
+    world.core.settlement.settle()
+
+    world.end()
+
+    after = world.neutron.now(port.id)
+    assert world.unclean() == []
+    assert replace(after, revision=0) == replace(before, revision=0)
+
+
+def test_a_port_that_names_its_vf_gets_that_one_and_still_names_it_afterwards(world: World) -> None:
+    profile = {"pci_slot": SLOT, "pci_vendor_info": "8086:10ca", "physical_network": "physnet2"}
+    port = world.port(profile=profile)
+
+    for attachment in ("endpoint-1", "endpoint-2"):
+        vf = world.run(port, attachment)
+        assert str(vf.address) == SLOT
+        world.end(attachment)
+
+    assert world.neutron.now(port.id).profile == profile
+    assert world.unclean() == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "error", "sentence"),
+    [
+        ({"pci_slot": "02:10.2"}, PortUnusable, "'02:10.2' is not a PCI address"),
+        ({"pci_slot": "../../../etc/passwd"}, PortUnusable, "is not a PCI address"),
+        ({"pci_slot": "0000:02:10.2\n"}, PortUnusable, "is not a PCI address"),
+        ({"pci_slot": 7}, PortUnusable, "pci_slot must be text, not 7"),
+        ({"pci_slot": "0000:7f:00.0"}, DeviceUnusable, "no such device on this host"),
+        ({"pci_slot": "0000:02:00.0"}, DeviceUnusable, "physical function"),
+        ({"pci_slot": "0000:01:10.0"}, DeviceUnusable, "on physnet1, but the port's network is on physnet2"),
+        ({"pci_slot": SLOT, "pci_vendor_info": "1137:0047"}, DeviceUnusable, "asks for pci_vendor_info 1137:0047"),
+        ({"pci_vendor_info": "1137:0047"}, DeviceUnusable, "asks for pci_vendor_info 1137:0047"),
+        ({"physical_network": "physnet1"}, PortUnusable, "asks for physnet1, but Neutron puts it on physnet2"),
+    ],
+)
+def test_a_profile_that_cannot_be_meant_is_refused(
+    world: World, profile: dict[str, object], error: type[MooringError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        world.core.engine.lease(world.request(world.port(profile=profile)))
+
+    assert world.unclean() == []
+
+
+def test_a_named_vf_that_is_in_use_is_refused_with_its_holder(world: World) -> None:
+    world.run(world.port(profile={"pci_slot": SLOT}))
+
+    with pytest.raises(DeviceBusy, match="in use by attachment endpoint-1"):
+        world.core.engine.lease(world.request(world.port(profile={"pci_slot": SLOT}), "endpoint-2"))
+
+
+def test_a_port_has_one_container_at_a_time(world: World) -> None:
+    port = world.port()
+    world.run(port)
+
+    with pytest.raises(PortBusy, match="attachment endpoint-1 on this host"):
+        world.core.engine.lease(world.request(port, "endpoint-2"))
+
+
+def test_many_containers_that_race_for_few_vfs_never_share_one(world: World) -> None:
+    ports = [world.port() for _ in range(8)]
+
+    def start(number: int) -> str | None:
+        try:
+            return str(world.core.engine.lease(world.request(ports[number], f"endpoint-{number}")).device)
+        except NoFreeDevice:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        given = [device for device in pool.map(start, range(8)) if device is not None]
+
+    assert len(given) == 3
+    assert len(set(given)) == 3
+
+
+def test_containers_that_race_for_one_port_give_it_to_one(world: World) -> None:
+    port = world.port()
+
+    def start(number: int) -> bool:
+        try:
+            world.core.engine.lease(world.request(port, f"endpoint-{number}"))
+        except PortBusy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(start, range(8))) == 1
+
+
+def test_when_all_vfs_are_taken_the_user_is_told_of_how_many(world: World) -> None:
+    for number in range(3):
+        world.run(world.port(), f"endpoint-{number}")
+
+    with pytest.raises(NoFreeDevice, match=r"no free VF on physnet2: 0 of 3 VFs free \(3 leased\)"):
+        world.core.engine.lease(world.request(world.port(), "endpoint-9"))
+
+
+@pytest.mark.parametrize("vnic_type", ["normal", "macvtap", "direct-physical", "vdpa"])
+def test_kinds_of_ports_that_no_driver_serves_are_refused_by_name(world: World, vnic_type: str) -> None:
+    with pytest.raises(UnsupportedVnicType, match=f"vnic_type {vnic_type}, which cannot be served here"):
+        world.core.engine.lease(world.request(world.port(vnic_type=vnic_type)))
+
+
+def test_a_network_without_a_physical_network_is_refused(world: World) -> None:
+    tunnel = world.neutron.add_network("tunnel", physical_network=None, vlan=4)
+
+    with pytest.raises(NetworkUnusable, match="it has no physical_network"):
+        world.core.engine.lease(world.request(world.neutron.add_port(tunnel)))
+
+
+def test_a_network_with_larger_packets_than_the_pf_takes_is_refused(world: World) -> None:
+    jumbo = world.neutron.add_network("jumbo", physical_network="physnet1", vlan=9, mtu=9000)
+
+    with pytest.raises(DeviceUnusable, match="PF enp1s0 has MTU 1500, but the network has 9000"):
+        world.core.engine.lease(world.request(world.neutron.add_port(jumbo)))
+
+
+def test_a_binding_that_failed_is_undone_and_says_what_to_look_at(world: World) -> None:
+    world.neutron.kill_agent(HOST)
+    port = world.port()
+    world.core.engine.lease(world.request(port))
+
+    with pytest.raises(BindingRefused, match=r"could not be bound on host host-a.*NIC Switch agent"):
+        world.core.engine.attach("endpoint-1")
+
+    assert world.core.engine.find("endpoint-1") is None
+    assert world.unclean() == []
+
+
+def test_a_port_that_changed_since_it_was_chosen_is_left_alone(world: World) -> None:
+    port = world.port()
+    world.core.engine.lease(world.request(port))
+    stolen = world.neutron.change_port(port.id, **{"binding:host_id": "host-b", "device_id": "a machine"})
+
+    with pytest.raises(PortBusy):
+        world.core.engine.attach("endpoint-1")
+
+    assert world.neutron.now(port.id) == stolen
+    assert world.core.journal.leases() == ()
+
+
+def test_a_driver_that_refuses_leaves_nothing_behind(world: World) -> None:
+    port = world.port()
+    world.core.engine.lease(world.request(port))
+    card = world.kernel.vf(PciAddress.parse("0000:02:10.0")).parent
+    world.kernel._pfs[card].unsupported |= {"spoof_check"}
+    port_off = world.neutron.change_port(port.id, port_security_enabled=False)
+    world.core.engine.detach("endpoint-1")
+    world.core.engine.lease(world.request(port_off))
+
+    world.core.engine.attach("endpoint-1")
+
+    lease = world.core.engine.find("endpoint-1")
+    assert lease is not None
+    assert lease.missing == {"spoof_check"}
+
+
+def test_a_port_without_port_security_turns_spoof_checking_off_and_removal_turns_it_on(world: World) -> None:
+    port = world.port(port_security_enabled=False)
+
+    vf = world.run(port)
+    assert world.held(vf.address).spoof_check is False
+
+    world.end()
+    assert world.held(vf.address).spoof_check is True
+
+
+def test_every_verb_may_come_twice(world: World) -> None:
+    request = world.request(world.port())
+
+    assert world.core.engine.lease(request) == world.core.engine.lease(request)
+    assert world.core.engine.attach("endpoint-1") == world.core.engine.attach("endpoint-1")
+    world.core.engine.detach("endpoint-1")
+    world.core.engine.detach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_verbs_for_unknown_attachments_do_no_harm(world: World) -> None:
+    world.core.engine.detach("never seen")
+
+    with pytest.raises(InvalidRequest, match="create the endpoint before joining it"):
+        world.core.engine.attach("never seen")
+
+
+def test_an_attachment_keeps_its_port(world: World) -> None:
+    world.core.engine.lease(world.request(world.port()))
+
+    with pytest.raises(InvalidRequest, match="already holds port"):
+        world.core.engine.lease(world.request(world.port()))
+
+
+def test_a_vf_that_comes_home_late_under_another_name_is_cleaned_all_the_same(world: World) -> None:
+    vf = world.run(world.port())
+    world.kernel.container_dies(vf)
+
+    world.core.engine.detach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_a_vf_that_never_came_home_is_fetched(world: World) -> None:
+    world.run(world.port())
+
+    world.core.engine.detach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_a_vf_that_left_the_host_takes_its_lease_with_it(world: World) -> None:
+    vf = world.run(world.port())
+    world.kernel.unplug(vf)
+
+    world.core.engine.detach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_a_vf_that_does_not_come_clean_is_kept_away_until_it_does(world: World) -> None:
+    vf = world.run(world.port())
+    calls_of_a_detach = _calls(world, lambda: world.core.engine.detach("endpoint-1"))
+    world.run(
+        world.port(),
+        "endpoint-2",
+    )
+    assert calls_of_a_detach > 2
+    world.kernel.fail_call(3, error=errno.EIO)
+
+    world.core.engine.detach("endpoint-2")
+
+    quarantined = [s for s in world.core.engine.status() if s.state is VfState.QUARANTINED]
+    assert [s.pooled.address for s in quarantined] == [vf.address]
+    assert "EIO" in quarantined[0].reason
+    world.core.engine.sweep()
+    assert world.unclean() == []
+
+
+def _calls(world: World, work: object) -> int:
+    before = world.kernel.calls
+    work()  # type: ignore[operator]
+    return world.kernel.calls - before
+
+
+def test_removal_does_not_wait_for_a_neutron_that_is_away_and_pays_later(world: World) -> None:
+    port = world.port()
+    world.run(port)
+    world.neutron.unreachable = True
+
+    world.end()
+
+    assert [entry.debt.port.id for entry in world.core.journal.debts()] == [port.id]
+    assert all(status.state is VfState.FREE for status in world.core.engine.status())
+    world.neutron.unreachable = False
+    world.core.settlement.settle()
+    assert world.unclean() == []
+
+
+def test_a_neutron_that_is_away_is_asked_once_not_at_every_removal(world: World) -> None:
+    for number in range(3):
+        world.run(world.port(), f"endpoint-{number}")
+    world.neutron.unreachable = True
+    world.neutron.calls.clear()
+
+    for number in range(3):
+        world.end(f"endpoint-{number}")
+
+    assert len(world.neutron.calls) == 1
+    assert len(world.core.journal.debts()) == 3
+
+
+def test_a_start_fails_clearly_while_neutron_is_away_and_leaves_nothing(world: World) -> None:
+    world.core.engine.lease(world.request(world.port()))
+    world.neutron.unreachable = True
+
+    with pytest.raises(NeutronUnreachable, match="Neutron did not answer"):
+        world.core.engine.attach("endpoint-1")
+
+    world.neutron.unreachable = False
+    world.core.settlement.settle()
+    assert world.unclean() == []
+
+
+def test_a_port_whose_unbinding_is_owed_can_be_used_again_at_once(world: World) -> None:
+    port = world.port()
+    vf = world.run(port)
+    world.neutron.unreachable = True
+    world.end()
+    world.neutron.unreachable = False
+    # Somebody else has taken the VF that the port's profile still names: it was mooring's choice, not the user's.
+    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
+
+    again = world.run(port, "endpoint-2")
+
+    assert again.address != vf.address
+    world.core.settlement.settle()
+    assert world.neutron.now(port.id).device_id == "endpoint-2"
+    world.end("endpoint-2")
+    assert world.neutron.now(port.id).profile == {}
+
+
+def test_a_created_port_takes_its_kind_at_binding_and_goes_with_its_attachment(world: World) -> None:
+    port = world.port(vnic_type="normal")
+
+    world.run(port, created=True, vnic_type="direct")
+    assert world.neutron.now(port.id).vnic_type == "direct"
+
+    world.end()
+    assert port.id not in world.neutron.server.tables["ports"]
+    assert world.unclean() == []
+
+
+def test_a_free_vf_that_still_carries_the_ports_mac_is_cleaned_first(world: World) -> None:
+    port = world.port()
+    stray = world.kernel.vf(PciAddress.parse("0000:02:10.4"))
+    world.kernel.write_settings(stray, replace(world.held(stray.address), mac=port.mac))
+
+    vf = world.run(port)
+
+    assert vf.address != stray.address
+    assert world.held(stray.address).mac != port.mac
+
+
+def test_dirt_that_somebody_left_on_a_free_vf_is_swept_away(world: World) -> None:
+    vf = world.kernel.vf(PciAddress.parse(SLOT))
+    world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77, trust=True))
+
+    world.core.engine.sweep()
+
+    assert world.unclean() == []
+
+
+def test_what_somebody_uses_by_hand_is_not_swept_away(world: World) -> None:
+    vf = world.kernel.vf(PciAddress.parse(SLOT))
+    world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77))
+    world.kernel.add_address(vf, "192.0.2.9/24")
+
+    world.core.engine.sweep()
+
+    assert world.held(vf.address).vlan == 77
+
+
+def test_a_check_names_each_setting_that_was_changed_behind_our_back(world: World) -> None:
+    vf = world.run(world.port())
+    assert world.core.engine.check("endpoint-1") == ()
+
+    world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77))
+
+    assert world.core.engine.check("endpoint-1") == ("vlan is 77, wanted 150",)
+
+
+def test_gc_ends_the_attachments_that_no_longer_live(world: World) -> None:
+    world.run(world.port(), "endpoint-1")
+    world.run(world.port(), "endpoint-2")
+
+    assert world.core.engine.gc({"endpoint-2"}) == ("endpoint-1",)
+
+    assert [lease.attachment for lease in world.core.journal.leases()] == ["endpoint-2"]
+
+
+def test_a_restart_leaves_running_containers_alone(world: World) -> None:
+    vf = world.run(world.port())
+    before = world.kernel.state()
+    world.kill()
+
+    world.start()
+
+    assert world.kernel.state() == before
+    lease = world.core.engine.find("endpoint-1")
+    assert lease is not None
+    assert (lease.step, lease.device) == (LeaseStep.READY, vf.address)
+
+
+def test_after_a_reboot_the_leases_are_history_and_the_ports_are_unbound(world: World) -> None:
+    world.run(world.port())
+    world.kill()
+    world.kernel.reboot()
+
+    world.start()
+
+    assert world.unclean() == []
+
+
+def test_a_start_that_must_be_active_waits_for_neutrons_word(world: World) -> None:
+    world.kill()
+    core = world.start(Patience(active_timeout_s=10, active_required=True))
+    core.engine.lease(world.request(world.port()))
+
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(core.engine.attach, "endpoint-1")
+        core.settlement.wait(10)
+        core.settlement.settle()
+        joining.result()
+
+    lease = core.engine.find("endpoint-1")
+    assert lease is not None
+    assert lease.port.status == "ACTIVE"
+
+
+def test_a_start_that_must_be_active_and_is_not_fails_and_leaves_nothing(world: World) -> None:
+    world.kill()
+    core = world.start(Patience(active_timeout_s=0.01, active_required=True))
+    core.engine.lease(world.request(world.port()))
+
+    with pytest.raises(BindingRefused, match="did not become ACTIVE"):
+        core.engine.attach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_each_kernel_call_of_an_attach_that_fails_leaves_the_host_clean(world: World) -> None:
+    _fail_each_call(world, reply_lost=False)
+
+
+def test_each_kernel_call_whose_reply_is_lost_leaves_the_host_clean(world: World) -> None:
+    _fail_each_call(world, reply_lost=True)
+
+
+def _fail_each_call(world: World, *, reply_lost: bool) -> None:
+    """Let the first call of an attach fail, then the second, and so on, until an attach passes unharmed."""
+    for number in range(1, 100):
+        port = world.port()
+        world.kernel.fail_call(number, reply_lost=reply_lost)
+        try:
+            world.run(port, f"endpoint-{number}")
+        except KernelRefused:
+            world.core.engine.detach(f"endpoint-{number}")
+        else:
+            assert number > 10
+            return
+        world.core.engine.sweep()
+        world.core.settlement.settle()
+        assert world.unclean() == [], f"after failing call {number}"
+    pytest.fail("an attach never ended")
+
+
+@pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_each_neutron_call_that_fails_leaves_nothing_bound(world: World, number: int, *, reply_lost: bool) -> None:
+    world.core.engine.lease(world.request(world.port()))
+    world.neutron.fail_call(number, reply_lost=reply_lost)
+
+    try:
+        world.core.engine.attach("endpoint-1")
+    except NeutronUnreachable:
+        assert number == 1
+    world.core.engine.detach("endpoint-1")
+    world.core.settlement.settle()
+
+    assert world.unclean() == []
