@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -48,7 +50,7 @@ class Screen:
         self._console.print(f"  [red]✘ {escape(sentence)}[/red]", soft_wrap=True, highlight=False)
         self.answer(otherwise)
 
-    def table(self, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Show rows under headings."""
         table = Table(*headings, box=None, pad_edge=False, header_style="bold")
         for row in rows:

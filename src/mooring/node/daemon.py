@@ -1,0 +1,86 @@
+"""The daemon of a container host: ``mooring node``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import structlog
+
+from mooring.config.load import Loaded
+from mooring.config.settings import NodeSettings
+from mooring.libnetwork.plugin import Plugin
+from mooring.libnetwork.server import PluginServer, listen
+from mooring.libnetwork.settings import DoorSettings
+from mooring.node.housekeeper import Housekeeper
+from mooring.node.logs import configure_logging
+from mooring.node.readiness import notify
+from mooring.node.wiring import Core, open_core
+
+log = structlog.get_logger(__name__)
+
+
+def run(loaded: Loaded) -> None:
+    """Serve this host until SIGTERM or SIGINT; calls under way are answered first."""
+    settings = loaded.settings
+    configure_logging(debug=settings.debug)
+    for warning in loaded.warnings:
+        log.warning("configuration.doubtful", warning=warning)
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        core.engine.recover()
+        plugin = stack.enter_context(closing(_plugin(core, settings)))
+        server = PluginServer(plugin.app, listen(settings.plugin_socket))
+        stack.enter_context(_running(core, plugin))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        log.info("node.serving", socket=str(settings.plugin_socket), host=settings.host)
+        server.run()
+        notify("STOPPING=1")
+    log.info("node.stopped")
+
+
+@contextmanager
+def _running(core: Core, plugin: Plugin) -> Iterator[None]:
+    """Keep the daemon's own threads running beside the server."""
+    housekeeper = Housekeeper(engine=core.engine, settlement=core.settlement, door_debts=plugin.pay_debts)
+    housekeeper.start()
+    if core.agent_duty is not None:
+        core.agent_duty.start()
+    threading.Thread(target=_announce, args=(core,), name="readiness", daemon=True).start()
+    try:
+        yield
+    finally:
+        if core.agent_duty is not None:
+            core.agent_duty.stop()
+        housekeeper.stop()
+
+
+def _announce(core: Core) -> None:
+    """Tell the service manager that ports can be bound here, once Neutron knows it too."""
+    if core.agent_duty is not None:
+        core.agent_duty.ready.wait()
+    notify("READY=1")
+    log.info("node.ready")
+
+
+def _plugin(core: Core, settings: NodeSettings) -> Plugin:
+    door = settings.libnetwork
+    return Plugin(
+        neutron=core.neutron,
+        attachments=core.engine,
+        settings=DoorSettings(
+            host=settings.host,
+            capability_scope=door.scope,
+            local_address_space=door.local_address_space,
+            global_address_space=door.global_address_space,
+            interface_prefix=door.interface_prefix,
+            subnetpool_prefix=door.subnetpool_name_prefix,
+            default_pool_v4=door.default_subnetpool_v4,
+            default_pool_v6=door.default_subnetpool_v6,
+            enable_dhcp=door.enable_dhcp,
+        ),
+        state_dir=settings.state_dir,
+    )
