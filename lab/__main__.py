@@ -86,7 +86,9 @@ def status() -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(node: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in NODE: several words as they are, a single one as a line of shell."""
-    sys.exit(Lab.default().guest(node).run_attached(command))
+    # Only click's own option parser eats a leading "--", and it is switched off here.
+    words = command[1:] if command[0] == "--" else command
+    sys.exit(Lab.default().guest(node).run_attached(words))
 
 
 @main.command()

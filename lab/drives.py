@@ -61,7 +61,7 @@ def library_disk(image: BaseImage, cache: Cache, project: Path = PROJECT) -> Pat
         build_step(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, disk, size])
         shutil.rmtree(directory / "root")
 
-    key = content_key([image.directory.name, *requirements, constraints.read_bytes(), Path(__file__).read_bytes()])
+    key = content_key([image.release.python, *requirements, constraints.read_bytes(), Path(__file__).read_bytes()])
     return cache.get(f"libraries-{image.release.codename}", key, build) / "libraries.ext4"
 
 
@@ -84,7 +84,7 @@ def application_drive(image: BaseImage, cache: Cache, project: Path = PROJECT) -
         shutil.rmtree(directory / "root")
 
     sources = tree_parts(project / "src", "**/*")
-    parts = [image.directory.name, *sources, *(file.read_bytes() for file in metadata), Path(__file__).read_bytes()]
+    parts = [image.release.python, *sources, *(file.read_bytes() for file in metadata), Path(__file__).read_bytes()]
     return cache.get(f"application-{image.release.codename}", content_key(parts), build) / "app.tar"
 
 

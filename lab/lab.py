@@ -22,8 +22,8 @@ from lab.uplink import Uplink
 NODES = ("node1", "node2")
 UPLINKS = (Uplink("physnet1"), Uplink("physnet2"))
 BOOT_SECONDS = 180
-# What lab-ready.service reports, in the order of its usefulness to the one who waits.
-STAGES = ("systemd", "ssh", "vfs", "docker", "carrier")
+# The units whose end lab-stage@.service reports.
+STAGES = ("ssh", "lab-vfs", "docker", "lab-carrier")
 
 
 class Lab:

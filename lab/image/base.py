@@ -9,8 +9,10 @@ from pathlib import Path
 from lab.apt import AptSource, archive_source, host_codename, machine_sources
 from lab.cache import Cache, content_key, tree_parts
 from lab.image.command import build_step
+from lab.image.container import write_container_rootfs
 from lab.image.initramfs import build_initramfs
 from lab.image.kernel import extract_vmlinux, install_modules, unpack_kernel
+from lab.image.prime import prime
 from lab.image.release import GuestRelease
 from lab.image.rootfs import bootstrap, furnish, keep_python
 
@@ -67,9 +69,11 @@ def _build(release: GuestRelease, archive: AptSource, directory: Path) -> None:
     modules = install_modules(kernel, rootfs)
     build_initramfs(rootfs, modules, image.initramfs)
     furnish(rootfs)
+    write_container_rootfs(rootfs, rootfs / "opt/mooring/busybox.tar")
     keep_python(rootfs, image.python_root, release.python)
     # Without a journal: a snapshot that is thrown away needs no crash recovery.
     features = "^has_journal,^metadata_csum,^64bit"
     build_step(["mke2fs", "-q", "-t", "ext4", "-O", features, "-m", "0", "-d", rootfs, image.disk, DISK_SIZE])
+    prime(image.kernel, image.initramfs, image.disk, work)
     shutil.rmtree(rootfs)
     shutil.rmtree(work)

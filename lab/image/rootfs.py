@@ -36,6 +36,12 @@ MASKED_UNITS = (
     "systemd-logind.service",
     "systemd-machine-id-commit.service",
     "systemd-modules-load.service",
+    "keyboard-setup.service",
+    "console-setup.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "sys-fs-fuse-connections.mount",
+    "proc-sys-fs-binfmt_misc.automount",
     "systemd-network-generator.service",
     "systemd-networkd-wait-online.service",
     "systemd-pcrphase-sysinit.service",
@@ -56,9 +62,9 @@ MASKED_UNITS = (
 )
 ENABLED_UNITS = (
     "lab-management.service",
-    "lab-vfs@enp1s0.service",
-    "lab-vfs@enp2s0.service",
-    "lab-ready.service",
+    "lab-vfs.service",
+    "lab-carrier.service",
+    *(f"lab-stage@{stage}.service" for stage in ("ssh", "lab-vfs", "docker", "lab-carrier")),
 )
 UNITS = "etc/systemd/system"
 
@@ -100,6 +106,10 @@ def furnish(rootfs: Path) -> None:
     (rootfs / "etc/resolv.conf").unlink(missing_ok=True)
     for key in (rootfs / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
+    # sysctl.d has nothing for single interfaces; each of a guest's 16 would start four programs for it.
+    systemd_rules = (rootfs / "usr/lib/udev/rules.d/99-systemd.rules").read_text()
+    kept = (line for line in systemd_rules.splitlines(keepends=True) if "systemd-sysctl" not in line)
+    (rootfs / "etc/udev/rules.d/99-systemd.rules").write_text("".join(kept))
     for directory in ("opt/mooring/lib", "opt/mooring/app"):
         (rootfs / directory).mkdir(parents=True)
 
