@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+_WIDEST = 1000
+
 
 class Format(StrEnum):
     """What ``--format`` accepts."""
@@ -50,4 +52,6 @@ def show(listing: Listing, output_format: str) -> None:
     table = Table(*listing.headings, box=None, pad_edge=False, header_style="bold")
     for row in listing.rows:
         table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    # As wide as the rows need: a cut or folded UUID is of no use to anybody.
+    width = Console(width=_WIDEST).measure(table).maximum
+    Console(width=width, soft_wrap=True).print(table)

@@ -73,7 +73,7 @@ def _plugin(core: Core, settings: NodeSettings) -> Plugin:
         attachments=core.engine,
         settings=DoorSettings(
             host=settings.host,
-            capability_scope=door.scope,
+            capability_scope=door.capability_scope,
             local_address_space=door.local_address_space,
             global_address_space=door.global_address_space,
             interface_prefix=door.interface_prefix,

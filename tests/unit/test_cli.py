@@ -1,0 +1,98 @@
+"""The command line as a person and a program meet it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mooring.cli.host import lease_listing, vf_listing
+from mooring.cli.main import main
+from mooring.cli.output import show
+from tests.unit.attach_world import World
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["mooring", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def empty_host(tmp_path: Path) -> Path:
+    """A configuration whose device spec admits nothing that this machine could have."""
+    config = tmp_path / "mooring.conf"
+    config.write_text(
+        f"[DEFAULT]\nstate_dir = {tmp_path}\n"
+        '[pci]\ndevice_spec = {"address": "ffff:ff:1f.7", "physical_network": "physnet1"}\n'
+    )
+    return config
+
+
+def test_a_configuration_error_is_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "mooring.conf"
+    config.write_text('[pci]\ndevice_spec = {"devnam": "enp1s0"}\n')
+
+    assert run(monkeypatch, "--config-file", str(config), "pci", "list") == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith("mooring: device_spec ")
+    assert "devname" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_host_without_admitted_vfs_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_host: Path
+) -> None:
+    assert run(monkeypatch, "--config-file", str(empty_host), "pci", "list") == 0
+    assert "no VF on this host is admitted by [pci] device_spec" in capsys.readouterr().out
+
+
+def test_a_host_without_leases_says_so_and_programs_get_an_empty_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_host: Path
+) -> None:
+    assert run(monkeypatch, "--config-file", str(empty_host), "leases") == 0
+    assert capsys.readouterr().out == "no leases\n"
+
+    assert run(monkeypatch, "--config-file", str(empty_host), "leases", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_every_vf_is_listed_with_its_state_and_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    port = world.port()
+    vf = world.run(port)
+
+    show(vf_listing(world.core.engine.status()), "json")
+
+    rows = {row["address"]: row for row in json.loads(capsys.readouterr().out)}
+    assert len(rows) == 10
+    assert rows[str(vf.address)]["state"] == "leased"
+    assert rows[str(vf.address)]["port"] == port.id
+    assert rows[str(vf.address)]["pf"] == "enp2s0"
+    assert rows["0000:02:10.4"]["state"] == "free"
+    world.kill()
+
+
+def test_leases_and_what_neutron_is_owed_are_listed_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(tmp_path)
+    kept, ended = world.port(), world.port()
+    world.run(kept, "endpoint-1")
+    world.run(ended, "endpoint-2")
+    world.neutron.unreachable = True
+    world.end("endpoint-2")
+
+    show(lease_listing(world.core.journal.leases(), world.core.journal.debts()), "table")
+
+    table = capsys.readouterr().out
+    assert f"{kept.id}" in table
+    assert "owed: unbind" in table
+    assert "Neutron did not answer" in table
+    world.kill()
