@@ -13,7 +13,7 @@ from mooring.errors import NetworkUnusable
 from mooring.libnetwork import names
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
-from mooring.neutron.model import Network, Subnet
+from mooring.neutron.model import Network, Port, Subnet
 
 CACHE_SECONDS: Final = 60.0
 
@@ -94,6 +94,13 @@ class Directory:
                 if subnet.id in mine and (subnet.id not in places or record.vnic_type):
                     places[subnet.id] = Place(subnet=subnet, record=record)
         return tuple(places.values()) or self._tagged_places(pool_id)
+
+    def subnets_of_port(self, port: Port, record: NetworkRecord) -> tuple[Subnet, ...]:
+        """Return those subnets of a Docker network that a port has an address on, one made a moment ago included."""
+        mine = {fixed.subnet_id for fixed in port.fixed_ips}
+        if not mine <= {subnet.id for subnet in self.subnets(record.network_id)}:
+            self.forget()
+        return tuple(subnet for subnet in self.subnets_of(record) if subnet.id in mine)
 
     def subnets_of(self, record: NetworkRecord) -> tuple[Subnet, ...]:
         """Return the subnets that serve a Docker network; all of the network's where Docker manages no addresses."""

@@ -76,6 +76,9 @@ class IpamDriver:
             return _reply(request.address, pool.cidr)
         if not places:
             raise InvalidRequest(f"address pool {request.pool_id} belongs to no Docker network that mooring knows")
+        for place in places:
+            # CreateEndpoint comes next, under the engine's lock on the network: it finds the network already read.
+            self._directory.network(place.subnet.network_id)
         if request.address is not None:
             return self._named(request, request.address, places)
         return self._unnamed(request, places)
@@ -176,8 +179,6 @@ class IpamDriver:
         self, request: protocol.AddressRequest, place: Place, port: Port, address: IpAddress
     ) -> protocol.AddressReply:
         self._reservations.add_address(port.id, request.pool_id, address)
-        # CreateEndpoint comes next, under the engine's lock on the network: it finds the network already read.
-        self._directory.network(port.network_id)
         return _reply(address, place.subnet.cidr)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mooring.errors import InvalidRequest, NetworkUnusable
@@ -16,11 +16,15 @@ from mooring.neutron.model import IpAddress, IpNetwork, Network, Subnet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubnetPlan:
-    """A subnet to adopt (``existing``) or to make. ``gateway`` is that of the subnet to make."""
+    """A subnet to adopt (``existing``) or to make, with ``gateway``, out of ``cut_from``.
+
+    ``pool_id`` is Docker's address pool, which the subnet is tagged with.
+    """
 
     cidr: IpNetwork
     gateway: IpAddress
     pool_id: str | None
+    cut_from: str | None
     existing: Subnet | None
 
 
@@ -49,10 +53,15 @@ class Planner:
         if network and options.shared is not None and options.shared != network.shared:
             problem = f"its shared flag is {network.shared}, and neutron.net.shared={options.shared} was asked for"
             raise NetworkUnusable(network.id, problem)
-        data = [item for item in (*request.ipv4, *request.ipv6) if item.pool and item.pool.prefixlen]
+        there = self._neutron.subnets(network_id=network.id) if network else ()
         return NetworkPlan(
             existing=network,
-            subnets=tuple(self._subnet(item, item.pool, network, options) for item in data if item.pool),
+            subnets=tuple(
+                self._subnet(item, item.pool, network, there, options, alone=len(data) == 1)
+                for data in (request.ipv4, request.ipv6)
+                for item in data
+                if item.pool and item.pool.prefixlen
+            ),
             shared=options.shared or False,
             vnic_type=options.vnic_type,
         )
@@ -79,27 +88,41 @@ class Planner:
         problem = "several have that name; give -o neutron.net.uuid" if found else "there is none; check the option"
         raise NetworkUnusable(str(selector), problem)
 
-    def _subnet(self, item: IpamData, cidr: IpNetwork, network: Network | None, options: NetworkOptions) -> SubnetPlan:
-        existing = self._existing(cidr, network, options.subnets[cidr.version])
+    def _subnet(
+        self,
+        item: IpamData,
+        cidr: IpNetwork,
+        network: Network | None,
+        there: Sequence[Subnet],
+        options: NetworkOptions,
+        *,
+        alone: bool,
+    ) -> SubnetPlan:
+        existing = self._existing(cidr, network, there, options.subnets[cidr.version])
         asked = None if item.gateway is None or item.gateway.is_unspecified else item.gateway
         if existing and network and asked is not None and asked != existing.gateway:
             fits = f"give --gateway={existing.gateway}" if existing.gateway else "leave out --gateway"
             problem = f"its subnet {cidr} has gateway {existing.gateway or 'none'}, not {asked}; {fits}"
             raise NetworkUnusable(network.id, problem)
+        pool_id = self._pool_id(cidr, options.pools[cidr.version])
+        # Neutron demands that all subnets of a network and an IP version come from one pool, or none of them does.
+        others = [subnet for subnet in there if subnet.cidr.version == cidr.version]
         return SubnetPlan(
             cidr=cidr,
             # Neutron's own choice where its users name no gateway.
-            gateway=asked or next(iter(cidr.hosts())),
-            pool_id=self._pool_id(cidr, options.pools[cidr.version]),
+            gateway=asked or _first_address(cidr),
+            pool_id=pool_id,
+            cut_from=others[0].subnetpool_id if others else pool_id if alone else None,
             existing=existing,
         )
 
-    def _existing(self, cidr: IpNetwork, network: Network | None, selector: Selector) -> Subnet | None:
+    def _existing(
+        self, cidr: IpNetwork, network: Network | None, there: Sequence[Subnet], selector: Selector
+    ) -> Subnet | None:
         if network is None:
             return None
         if not selector.given:
-            found = self._neutron.subnets(network_id=network.id, cidr=cidr)
-            return found[0] if found else None
+            return next((subnet for subnet in there if subnet.cidr == cidr), None)
         subnet = self._named_subnet(selector, network.id)
         if subnet.network_id != network.id:
             raise NetworkUnusable(network.id, f"subnet {selector} is on network {subnet.network_id}")
@@ -121,6 +144,11 @@ class Planner:
             return self._pools.find(selector).id
         record = self._records.pool_for(cidr)
         return record.pool_id if record else None
+
+
+def _first_address(cidr: IpNetwork) -> IpAddress:
+    hosts: Iterator[IpAddress] = iter(cidr.hosts())
+    return next(hosts)
 
 
 def _gatewayless(version: int, subnets: tuple[Subnet, ...], options: NetworkOptions) -> bool:

@@ -108,7 +108,7 @@ class Networks:
             name=names.subnet_name(plan.cidr),
             cidr=plan.cidr,
             gateway=plan.gateway,
-            subnetpool_id=plan.pool_id,
+            subnetpool_id=plan.cut_from,
             enable_dhcp=self._settings.enable_dhcp,
             tags=tags,
         )
@@ -128,8 +128,8 @@ class Networks:
         if record.network_id:
             found = self._neutron.networks(network_id=record.network_id)
         else:
-            # The answer to its creation was lost: the tags tell whether it was made.
-            found = self._neutron.networks(tags=names.identity_tags(record.docker_id))
+            # The answer to its creation was lost: its name, which has Docker's id, tells whether it was made.
+            found = self._neutron.networks(name=names.network_name(record.docker_id))
         if [network for network in found if self._still_needed(network, record)]:
             return
         for network in found:

@@ -71,10 +71,14 @@ class Ports:
 
     def check_free(self, port: Port) -> None:
         """Raise PortBusy when a port is in use, be it by a container of this host or by anybody else."""
-        reservation = self._reservations.of_port(port.id)
-        if reservation and reservation.endpoint and self._is_alive(reservation.endpoint):
-            raise PortBusy(port.id, f"the container with endpoint {reservation.endpoint[:12]} on this host")
+        self.check_unclaimed(port.id)
         check_adoptable(port, host=self._host, alive=self._is_alive(port.device_id))
+
+    def check_unclaimed(self, port_id: str) -> None:
+        """Raise PortBusy when a living endpoint of this host has claimed a port."""
+        reservation = self._reservations.of_port(port_id)
+        if reservation and reservation.endpoint and self._is_alive(reservation.endpoint):
+            raise PortBusy(port_id, f"the container with endpoint {reservation.endpoint[:12]} on this host")
 
     def make(
         self,
@@ -84,6 +88,7 @@ class Ports:
         addresses: Iterable[tuple[str, IpAddress | None]] = (),
         mac: str | None = None,
         container: str = "",
+        endpoint: str | None = None,
     ) -> Port:
         """Make a port for a container, under kuryr-libnetwork's name and tag; raise NetworkUnusable."""
         port = self._neutron.create_port(
@@ -97,14 +102,16 @@ class Ports:
                 tags=frozenset({names.PORT_TAG}),
             )
         )
-        self.reserve(port, created=True, container=container)
+        self.reserve(port, created=True, container=container, endpoint=endpoint)
         log.info("port.created", port=port.id, network=network_id, vnic_type=vnic_type)
         return port
 
-    def reserve(self, port: Port, *, created: bool = False, container: str = "") -> None:
+    def reserve(self, port: Port, *, created: bool = False, container: str = "", endpoint: str | None = None) -> None:
         """Keep a port in mind for a container to come."""
         self._read[port.id] = port
-        reservation = Reservation(port_id=port.id, network_id=port.network_id, created=created, container=container)
+        reservation = Reservation(
+            port_id=port.id, network_id=port.network_id, created=created, container=container, endpoint=endpoint
+        )
         self._reservations.save(reservation, self._clock())
 
     def release(self, reservation: Reservation) -> None:

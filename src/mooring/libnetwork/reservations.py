@@ -73,21 +73,31 @@ class Reservations:
         return self._all("reserved_at < ? AND NOT doomed", moment)
 
     def save(self, reservation: Reservation, now: float) -> None:
-        """Write a reservation. One of the same port that is there already gives way; its addresses stay."""
+        """Write a reservation.
+
+        One of the same port gives way, except that a port made by mooring stays one, and Docker keeps its addresses.
+        """
         self._db.write(
-            "INSERT INTO reservation (port_id, network_id, created, container, reserved_at, endpoint)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (port_id) DO UPDATE SET"
-            " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint",
+            "INSERT INTO reservation (port_id, network_id, created, container, endpoint, reserved_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (port_id) DO UPDATE SET"
+            " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint,"
+            " doomed = 0",
             reservation.port_id,
             reservation.network_id,
             reservation.created,
             reservation.container,
-            now,
             reservation.endpoint,
+            now,
         )
 
     def add_address(self, port_id: str, pool_id: str, address: IpAddress) -> None:
-        """Note that Docker was given an address of a port."""
+        """Note that Docker was given an address of a port.
+
+        Docker asks for IPv4 first, so that an IPv6 address that is there already was meant for an earlier container.
+        """
+        if address.version == 4:  # noqa: PLR2004 - IP version
+            self._db.write("DELETE FROM address WHERE port_id = ? AND version = 6", port_id)
         self._db.write(
             "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", pool_id, str(address), address.version, port_id
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
+from urllib.parse import unquote
 
 from mooring.errors import MooringError, NeutronConflict, NeutronRefused, NeutronUnreachable
 from mooring.neutron.model import IpAddress, IpNetwork
@@ -58,7 +59,7 @@ class NeutronServer:
         """Answer one request, as NeutronHttp.send promises."""
         with self._lock, self._failing(operation, doing):
             try:
-                return self._handle(verb, path.split("/"), query, body or {}, revision)
+                return self._handle(verb, [unquote(part) for part in path.split("/")], query, body or {}, revision)
             except _No as exc:
                 kind = NeutronConflict if exc.status in (409, 412) else NeutronRefused
                 raise kind(doing, exc.status, exc.message) from exc

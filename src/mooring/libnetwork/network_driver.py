@@ -1,0 +1,162 @@
+"""Docker's network driver: a thin front of the attachments."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from mooring.attach.types import Attachments, AttachRequest
+from mooring.libnetwork import protocol
+from mooring.libnetwork.directory import Directory
+from mooring.libnetwork.endpoint_ports import Choice, EndpointPorts
+from mooring.libnetwork.names import DEVICE_OWNER
+from mooring.libnetwork.networks import Networks
+from mooring.libnetwork.options import parse_endpoint_options
+from mooring.libnetwork.ports import Ports
+from mooring.libnetwork.records import NetworkRecord
+from mooring.libnetwork.reservations import Reservations
+from mooring.libnetwork.routing import join_reply
+from mooring.libnetwork.settings import DoorSettings
+from mooring.neutron.model import Port
+
+log = structlog.get_logger(__name__)
+
+
+class NetworkDriver:
+    """Each public method answers one call of the engine; all may come twice, late or never.
+
+    CreateEndpoint runs under the engine's lock on the network and so only chooses and reserves; the slow work is in
+    Join. An attachment is named by its endpoint's id. Nothing here asks the engine, which holds locks of its own.
+    """
+
+    def __init__(
+        self,
+        attachments: Attachments,
+        networks: Networks,
+        directory: Directory,
+        ports: Ports,
+        reservations: Reservations,
+        settings: DoorSettings,
+    ) -> None:
+        self._attachments = attachments
+        self._networks = networks
+        self._directory = directory
+        self._ports = ports
+        self._reservations = reservations
+        self._settings = settings
+        self._choices = EndpointPorts(ports, reservations, directory)
+        self._claiming = threading.Lock()
+
+    def get_capabilities(self, _: protocol.NoArguments) -> protocol.NetworkCapabilitiesReply:
+        """Say whose the networks are: this host's, or the swarm's."""
+        return protocol.NetworkCapabilitiesReply(scope=self._settings.capability_scope)
+
+    def gw_alloc_check(self, request: protocol.OptionsRequest) -> protocol.GwAllocCheckReply:
+        """Spare the engine a gateway where the Neutron network has none."""
+        without_v4, without_v6 = self._networks.planner.needs_no_gateway(request.user_options)
+        return protocol.GwAllocCheckReply(skip_ipv4=without_v4, skip_ipv6=without_v6)
+
+    def create_network(self, request: protocol.CreateNetworkRequest) -> protocol.Reply:
+        """Adopt or make the Neutron network and its subnets."""
+        self._networks.create(request)
+        return protocol.Reply()
+
+    def delete_network(self, request: protocol.NetworkRequest) -> protocol.Reply:
+        """Give the Neutron network back, or delete it."""
+        self._networks.delete(request.network_id)
+        return protocol.Reply()
+
+    def allocate_network(self, request: protocol.AllocateNetworkRequest) -> protocol.OptionsReply:
+        """Have nothing to add to a swarm's network."""
+        return protocol.OptionsReply(options=request.options)
+
+    def nothing_to_do(self, _: protocol.Message) -> protocol.Reply:
+        """Answer FreeNetwork, Leave (its work is DeleteEndpoint's), and a swarm's news of its nodes."""
+        return protocol.Reply()
+
+    def create_endpoint(self, request: protocol.CreateEndpointRequest) -> protocol.CreateEndpointReply:
+        """Choose the port and lease a device for it; whatever it raises, nothing is left: no DeleteEndpoint follows."""
+        options = parse_endpoint_options(request.options)
+        lease = self._attachments.find(request.endpoint_id)
+        record = self._directory.resolve(request.network_id)
+        if lease is not None:
+            return self._endpoint_reply(request, record, lease.port)
+        try:
+            choice = self._choices.choose(request, record, options)
+            self._lease(request, choice, options.vnic_type or record.vnic_type)
+            return self._endpoint_reply(request, record, choice.port)
+        except BaseException:
+            self._end(request.endpoint_id)
+            raise
+
+    def join(self, request: protocol.EndpointRequest) -> protocol.JoinReply:
+        """Bind the port and prepare its device; name the interface for the engine to move."""
+        lease = self._attachments.find(request.endpoint_id)
+        record = self._directory.resolve(request.network_id)
+        subnets = self._directory.subnets_of_port(lease.port, record) if lease else ()
+        attachment = self._attachments.attach(request.endpoint_id)
+        return join_reply(interface=attachment.interface, prefix=self._settings.interface_prefix, subnets=subnets)
+
+    def delete_endpoint(self, request: protocol.EndpointRequest) -> protocol.Reply:
+        """End the attachment."""
+        self._end(request.endpoint_id)
+        return protocol.Reply()
+
+    def endpoint_oper_info(self, request: protocol.EndpointRequest) -> protocol.InfoReply:
+        """Tell what is known here of an endpoint."""
+        lease = self._attachments.find(request.endpoint_id)
+        if lease is None:
+            return protocol.InfoReply(value={})
+        return protocol.InfoReply(
+            value={"port": lease.port.id, "pci_slot": str(lease.device), "status": lease.port.status}
+        )
+
+    def program_external_connectivity(self, request: protocol.ExternalConnectivityRequest) -> protocol.Reply:
+        """Say that a published port needs no publishing here: the container's address is reachable as it is."""
+        if request.options.get(protocol.PORTMAP_OPTION):
+            log.warning(
+                "ports.not-published",
+                endpoint=request.endpoint_id[:12],
+                reason="a container on an SR-IOV port is reached at its own address, past this host's network stack",
+            )
+        return protocol.Reply()
+
+    def _lease(self, request: protocol.CreateEndpointRequest, choice: Choice, vnic_type: str | None) -> None:
+        network = self._directory.network(choice.port.network_id)
+        with self._claiming:
+            self._ports.check_unclaimed(choice.port.id)
+            self._reservations.claim(choice.port.id, request.endpoint_id)
+            self._attachments.lease(
+                AttachRequest(
+                    attachment=request.endpoint_id,
+                    port=choice.port,
+                    network=network,
+                    device_owner=DEVICE_OWNER,
+                    created=choice.created,
+                    vnic_type=vnic_type if choice.created else None,
+                )
+            )
+
+    def _end(self, endpoint_id: str) -> None:
+        had_lease = self._attachments.find(endpoint_id) is not None
+        self._attachments.detach(endpoint_id)
+        reservation = self._reservations.claimed_by(endpoint_id)
+        if reservation is not None and had_lease:
+            self._ports.forget(reservation)
+        elif reservation is not None:
+            self._ports.release(reservation)
+
+    def _endpoint_reply(
+        self, request: protocol.CreateEndpointRequest, record: NetworkRecord, port: Port
+    ) -> protocol.CreateEndpointReply:
+        """Answer what came empty, and only that; of several addresses of one kind, the port's first."""
+        given: dict[int, str] = {}
+        if not request.addresses:
+            lengths = {subnet.id: subnet.cidr.prefixlen for subnet in self._directory.subnets_of_port(port, record)}
+            for fixed in reversed(port.fixed_ips):
+                given[fixed.address.version] = f"{fixed.address}/{lengths[fixed.subnet_id]}"
+        mac = None if request.interface.mac else port.mac
+        return protocol.CreateEndpointReply(
+            interface=protocol.InterfaceReply(address=given.get(4), address_v6=given.get(6), mac=mac)
+        )

@@ -1,0 +1,94 @@
+"""The one place where the front door is put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mooring.attach.types import Attachments
+from mooring.libnetwork import protocol
+from mooring.libnetwork.database import Database
+from mooring.libnetwork.directory import Directory
+from mooring.libnetwork.ipam_driver import IpamDriver
+from mooring.libnetwork.network_driver import NetworkDriver
+from mooring.libnetwork.networks import Networks
+from mooring.libnetwork.neutron import Neutron
+from mooring.libnetwork.pools import Pools, owing
+from mooring.libnetwork.ports import Ports
+from mooring.libnetwork.records import Records
+from mooring.libnetwork.reservations import Reservations
+from mooring.libnetwork.server import PluginApp, Route
+from mooring.libnetwork.settings import DoorSettings
+
+DATABASE: Final = "libnetwork.sqlite"
+
+
+class Plugin:
+    """Docker's network and IPAM driver over the attachments of this host.
+
+    ``app`` answers the engine; ``pay_debts`` is for the daemon's timer.
+    """
+
+    def __init__(
+        self,
+        *,
+        neutron: Neutron,
+        attachments: Attachments,
+        settings: DoorSettings,
+        state_dir: Path,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the memory in ``state_dir``; asks nothing of Neutron. ``clock`` tells seconds since the epoch."""
+        self._database = Database(state_dir / DATABASE)
+        records, reservations = Records(self._database), Reservations(self._database)
+        directory = Directory(neutron, records)
+        self._settings = settings
+        self._ports = Ports(neutron, attachments, reservations, settings.host, clock)
+        self._pools = Pools(neutron, records, settings)
+        self._networks = Networks(neutron, records, directory, self._pools, settings)
+        network = NetworkDriver(attachments, self._networks, directory, self._ports, reservations, settings)
+        ipam = IpamDriver(records, reservations, directory, self._pools, self._ports, settings)
+        self.app = PluginApp(_routes(network, ipam))
+
+    def pay_debts(self) -> None:
+        """Expire what nobody claimed, and take away in Neutron what could not be taken away when it was due."""
+        self._ports.expire(self._settings.reservation_ttl)
+        with owing("debts.deferred"):
+            self._ports.pay_debts()
+            self._networks.pay_debts()
+            self._pools.pay_debts()
+
+    def close(self) -> None:
+        """Close the memory."""
+        self._database.close()
+
+
+def _routes(network: NetworkDriver, ipam: IpamDriver) -> dict[str, Route]:
+    return {
+        "Plugin.Activate": Route(lambda _: protocol.ActivateReply(), protocol.NoArguments),
+        "NetworkDriver.GetCapabilities": Route(network.get_capabilities, protocol.NoArguments),
+        "NetworkDriver.GwAllocCheck": Route(network.gw_alloc_check, protocol.OptionsRequest),
+        "NetworkDriver.AllocateNetwork": Route(network.allocate_network, protocol.AllocateNetworkRequest),
+        "NetworkDriver.FreeNetwork": Route(network.nothing_to_do, protocol.Message),
+        "NetworkDriver.CreateNetwork": Route(network.create_network, protocol.CreateNetworkRequest),
+        "NetworkDriver.DeleteNetwork": Route(network.delete_network, protocol.NetworkRequest),
+        "NetworkDriver.CreateEndpoint": Route(network.create_endpoint, protocol.CreateEndpointRequest),
+        "NetworkDriver.DeleteEndpoint": Route(network.delete_endpoint, protocol.EndpointRequest),
+        "NetworkDriver.EndpointOperInfo": Route(network.endpoint_oper_info, protocol.EndpointRequest),
+        "NetworkDriver.Join": Route(network.join, protocol.EndpointRequest),
+        "NetworkDriver.Leave": Route(network.nothing_to_do, protocol.EndpointRequest),
+        "NetworkDriver.ProgramExternalConnectivity": Route(
+            network.program_external_connectivity, protocol.ExternalConnectivityRequest
+        ),
+        "NetworkDriver.RevokeExternalConnectivity": Route(network.nothing_to_do, protocol.EndpointRequest),
+        "NetworkDriver.DiscoverNew": Route(network.nothing_to_do, protocol.Message),
+        "NetworkDriver.DiscoverDelete": Route(network.nothing_to_do, protocol.Message),
+        "IpamDriver.GetCapabilities": Route(ipam.get_capabilities, protocol.NoArguments),
+        "IpamDriver.GetDefaultAddressSpaces": Route(ipam.get_default_address_spaces, protocol.NoArguments),
+        "IpamDriver.RequestPool": Route(ipam.request_pool, protocol.RequestPoolRequest),
+        "IpamDriver.ReleasePool": Route(ipam.release_pool, protocol.PoolRequest),
+        "IpamDriver.RequestAddress": Route(ipam.request_address, protocol.AddressRequest),
+        "IpamDriver.ReleaseAddress": Route(ipam.release_address, protocol.AddressRequest),
+    }

@@ -1,0 +1,322 @@
+"""Docker networks: adopted or made, tagged as kuryr-libnetwork tags, and gone without a trace."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from libnetwork_world import DockerError, World, another_host
+
+from mooring.neutron.model import Network, Subnet
+
+
+@pytest.fixture(params=["20.10", "29"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, version=request.param)
+    yield world
+    world.plugin.close()
+
+
+@pytest.fixture
+def network(world: World) -> Network:
+    return world.neutron.add_network()
+
+
+@pytest.fixture
+def subnet(world: World, network: Network) -> Subnet:
+    return world.neutron.add_subnet(network, "10.10.0.0/24")
+
+
+def refetch(world: World, kind: str, item_id: str) -> dict[str, object]:
+    return world.neutron.server.tables[kind][item_id]
+
+
+def adopt(world: World, network: Network, *subnets: str, gateway: str | None = None, **options: str) -> object:
+    given = {"neutron.net.uuid": network.id} | {key.replace("__", "."): value for key, value in options.items()}
+    return world.docker.create_network(*subnets, gateways=(gateway, None), options=given)
+
+
+def test_the_guides_command_adopts_the_network_and_removing_it_leaves_neutron_as_it_was(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    before = copy.deepcopy(world.neutron_state())
+
+    made = adopt(world, network, "10.10.0.0/24", gateway="10.10.0.1")
+
+    pool_id = made.pools[4][0]
+    assert refetch(world, "networks", network.id)["tags"] == sorted(
+        [
+            f"kuryr.net.uuid.lh:{made.id[:32]}",
+            f"kuryr.net.uuid.uh:{made.id[32:]}",
+            f"kuryr.net.existing:{made.id[:12]}",
+        ]
+    )
+    assert refetch(world, "subnets", subnet.id)["tags"] == [pool_id]
+    assert refetch(world, "subnetpools", pool_id)["name"] == "kuryrPool-10.10.0.0/24"
+    world.docker.remove_network(made)
+    assert world.neutron_state() == before
+
+
+def test_without_options_a_network_is_made_and_deleted(world: World) -> None:
+    before = copy.deepcopy(world.neutron_state())
+
+    made = world.docker.create_network("10.20.0.0/24", gateways=("10.20.0.254",))
+
+    (network,) = world.neutron.server.tables["networks"].values()
+    (subnet,) = world.neutron.server.tables["subnets"].values()
+    assert network["name"] == f"kuryr-net-{made.id[:8]}"
+    assert subnet["name"] == "kuryr-subnet-10.20.0.0/24"
+    assert (subnet["gateway_ip"], subnet["subnetpool_id"]) == ("10.20.0.254", made.pools[4][0])
+    assert subnet["tags"] == [made.pools[4][0]]
+    world.docker.remove_network(made)
+    assert world.neutron_state() == before
+
+
+def test_a_missing_subnet_is_made_on_the_adopted_network_and_goes_with_it(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    before = copy.deepcopy(world.neutron_state())
+
+    made = adopt(world, network, "10.30.0.0/24", gateway="10.30.0.1")
+
+    assert "kuryr-subnet-10.30.0.0/24" in [s["name"] for s in world.neutron.server.tables["subnets"].values()]
+    world.docker.remove_network(made)
+    assert world.neutron_state() == before
+
+
+def test_a_gateway_left_open_is_the_adopted_subnets_or_the_first_address_of_a_new_one(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    adopt(world, network, "10.10.0.0/24")
+    adopt(world, network, "10.40.0.0/24")
+
+    gateways = {s["cidr"]: s["gateway_ip"] for s in world.neutron.server.tables["subnets"].values()}
+    assert gateways == {"10.10.0.0/24": "10.10.0.1", "10.40.0.0/24": "10.40.0.1"}
+
+
+def test_a_network_without_gateway_is_adopted_without_one(world: World, network: Network) -> None:
+    world.neutron.add_subnet(network, "10.10.0.0/24", gateway_ip=None)
+
+    made = adopt(world, network, "10.10.0.0/24")
+
+    assert made.gateways == ({} if world.docker.modern else {4: "0.0.0.0/0"})
+
+
+def test_an_ipv6_only_network_is_made(world: World) -> None:
+    world.docker.create_network("2001:db8::/64")
+
+    (subnet,) = world.neutron.server.tables["subnets"].values()
+    assert (subnet["ip_version"], subnet["gateway_ip"]) == (6, "2001:db8::1")
+
+
+def test_aux_addresses_need_no_port(world: World, network: Network, subnet: Subnet) -> None:
+    world.docker.create_network("10.10.0.0/24", aux="10.10.0.9", options={"neutron.net.uuid": network.id})
+
+    assert not world.neutron.server.tables["ports"]
+
+
+@pytest.mark.parametrize(
+    ("subnets", "gateway", "options", "sentence"),
+    [
+        (("10.10.0.0/24",), "10.10.0.7", {}, "its subnet 10.10.0.0/24 has gateway 10.10.0.1, not 10.10.0.7"),
+        (("10.10.0.0/24",), "10.10.0.7", {}, "give --gateway=10.10.0.1"),
+        (("10.10.0.0/24",), None, {"neutron.net.uuid": "5b0f5b9e-0000-4000-8000-000000000000"}, "there is none"),
+        (("10.10.0.0/24",), None, {"neutron.net.uuid": "net04"}, "is not a UUID"),
+        (("10.10.0.0/24",), None, {"neutron.net.shared": "true"}, "its shared flag is False"),
+        (("10.10.0.0/24",), None, {"neutron.vnic_typ": "direct"}, "did you mean neutron.vnic_type?"),
+        (("10.10.0.0/24",), None, {"neutron.vnic_type": "dirct"}, "did you mean direct?"),
+        (("10.10.0.0/24",), None, {"neutron.net.shared": "perhaps"}, "neither true nor false"),
+        (("10.10.0.0/24",), None, {"neutron.pool.name": "no-such"}, "no subnet pool with neutron.pool.name=no-such"),
+        (("10.10.1.0/24",), None, {"neutron.subnet.name": "mine"}, "give --subnet=10.10.0.0/24"),
+        (("10.10.0.0/24",), None, {"neutron.subnet.name": "other"}, "no subnet with neutron.subnet.name=other"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_left(
+    world: World, network: Network, subnets: tuple[str, ...], gateway: str | None, options: dict[str, str], sentence: str
+) -> None:
+    world.neutron.add_subnet(network, "10.10.0.0/24", name="mine")
+    before = copy.deepcopy(world.neutron_state())
+
+    with pytest.raises(DockerError, match=sentence.replace("?", r"\?")):
+        world.docker.create_network(
+            *subnets, gateways=(gateway,), options={"neutron.net.uuid": network.id, **options}
+        )
+
+    assert world.neutron_state() == before
+
+
+def test_a_network_name_that_several_have_is_refused(world: World, network: Network) -> None:
+    world.neutron.add_network()
+
+    with pytest.raises(DockerError, match="several have that name; give -o neutron.net.uuid"):
+        world.docker.create_network("10.10.0.0/24", options={"neutron.net.name": "net04"})
+
+
+@pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
+@pytest.mark.parametrize("adopting", [False, True], ids=["made", "adopted"])
+def test_a_creation_that_fails_at_any_call_leaves_neutron_as_it_was(
+    tmp_path: Path, adopting: bool, reply_lost: bool  # noqa: FBT001
+) -> None:
+    number, failed = 1, True
+    while failed:
+        (tmp_path / str(number)).mkdir()
+        world = World(tmp_path / str(number))
+        network = world.neutron.add_network()
+        world.neutron.add_subnet(network, "10.10.0.0/24")
+        options = {"neutron.net.uuid": network.id} if adopting else {}
+        before = copy.deepcopy(world.neutron_state())
+        world.neutron.fail_call(number, reply_lost=reply_lost)
+        try:
+            world.docker.create_network("10.50.0.0/24", options=options)
+            failed = False
+        except DockerError:
+            world.plugin.pay_debts()
+            leftovers = difference(before, world.neutron_state())
+            assert leftovers <= ({"kuryrPool-10.50.0.0/24", "kuryr-subnet-10.50.0.0/24"} if reply_lost else set())
+        world.plugin.close()
+        number += 1
+    assert number > 4
+
+
+def difference(before: dict[str, dict[str, object]], after: dict[str, dict[str, object]]) -> set[str]:
+    """Return the names of what was added; nothing else may have changed."""
+    added = {kind: {key: item for key, item in after[kind].items() if key not in before[kind]} for kind in after}
+    assert {kind: {key: after[kind].get(key) for key in before[kind]} for kind in before} == before
+    return {str(item["name"]) for items in added.values() for item in items.values()}
+
+
+def test_a_network_is_removed_while_neutron_is_down_and_its_traces_later(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    before = copy.deepcopy(world.neutron_state())
+    made = adopt(world, network, "10.10.0.0/24")
+    world.neutron.unreachable = True
+
+    world.docker.remove_network(made)
+    world.restart()
+    world.plugin.pay_debts()
+    world.neutron.unreachable = False
+    world.plugin.pay_debts()
+
+    assert world.neutron_state() == before
+
+
+def test_unknown_networks_and_pools_are_removed_with_success(world: World) -> None:
+    world.docker.call("NetworkDriver.DeleteNetwork", {"NetworkID": "f" * 64})
+    world.docker.call("IpamDriver.ReleasePool", {"PoolID": "2f6a0f6e-0000-4000-8000-000000000000"})
+
+
+def test_creating_a_network_twice_is_creating_it_once(world: World, network: Network, subnet: Subnet) -> None:
+    made = adopt(world, network, "10.10.0.0/24")
+    body = {"NetworkID": made.id, "Options": {}, "IPv4Data": [{"Pool": "10.10.0.0/24"}]}
+
+    world.docker.call("NetworkDriver.CreateNetwork", body)
+
+    assert len(world.neutron.server.tables["networks"]) == 1
+
+
+def test_the_same_cidr_on_two_networks_makes_two_pools_that_do_not_meet(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    other = world.neutron.add_network("other", vlan=151)
+    world.neutron.add_subnet(other, "10.10.0.0/24")
+    here = world.neutron.add_port(network, address="10.10.0.5")
+    there = world.neutron.add_port(other, address="10.10.0.5")
+    first, second = adopt(world, network, "10.10.0.0/24"), adopt(world, other, "10.10.0.0/24")
+
+    one, two = world.docker.run(first, ip="10.10.0.5"), world.docker.run(second, ip="10.10.0.5")
+
+    assert (one.interface["MacAddress"], two.interface["MacAddress"]) == (here.mac, there.mac)
+
+
+def test_two_hosts_share_a_network_and_the_first_to_leave_takes_nothing_from_the_other(
+    world: World, network: Network, subnet: Subnet
+) -> None:
+    neighbour = another_host(world)
+    port = world.neutron.add_port(network, address="10.10.0.5")
+    before = copy.deepcopy(world.neutron_state())
+    mine = adopt(world, network, "10.10.0.0/24")
+    theirs = adopt(neighbour, network, "10.10.0.0/24")
+
+    world.docker.remove_network(mine)
+
+    assert neighbour.docker.run(theirs, ip="10.10.0.5").interface["MacAddress"] == port.mac
+    neighbour.docker.remove_network(theirs)
+    world.neutron.change_port(port.id, **{"binding:host_id": "", "device_id": "", "device_owner": ""})
+    world.neutron.change_port(port.id, **{"binding:profile": {}})
+    assert world.neutron_state() == before
+    neighbour.plugin.close()
+
+
+def test_a_subnet_made_for_one_host_stays_while_another_uses_it(world: World, network: Network) -> None:
+    neighbour = another_host(world)
+    mine = adopt(world, network, "10.10.0.0/24")
+    theirs = adopt(neighbour, network, "10.10.0.0/24")
+
+    world.docker.remove_network(mine)
+    world.plugin.pay_debts()
+
+    assert [s["name"] for s in world.neutron.server.tables["subnets"].values()] == ["kuryr-subnet-10.10.0.0/24"]
+    neighbour.docker.remove_network(theirs)
+    world.plugin.pay_debts()
+    assert not world.neutron.server.tables["subnets"]
+    assert not world.neutron.server.tables["subnetpools"]
+    neighbour.plugin.close()
+
+
+def test_a_users_pool_is_marked_while_used_and_never_deleted(world: World) -> None:
+    pool = world.neutron.add_subnetpool("10.60.0.0/16", name="mine")
+    named = {"neutron.pool.name": "mine"}
+
+    made = world.docker.create_network("10.60.1.0/24", options=named, ipam_options=named)
+
+    assert made.pools[4][0] == pool.id
+    assert refetch(world, "subnetpools", pool.id)["tags"] == ["kuryr.subnetpool.existing"]
+    world.docker.remove_network(made)
+    assert refetch(world, "subnetpools", pool.id)["tags"] == []
+
+
+def test_the_default_pool_serves_a_network_without_subnet_and_survives_it(world: World) -> None:
+    pool = world.neutron.add_subnetpool("10.70.0.0/24", name="kuryr")
+
+    made = world.docker.create_network("")
+
+    assert made.pools[4] == (pool.id, "10.70.0.0/24")
+    world.docker.remove_network(made)
+    assert refetch(world, "subnetpools", pool.id)["name"] == "kuryr"
+    assert not world.neutron.server.tables["networks"]
+
+
+def test_a_network_without_subnet_and_without_default_pool_is_refused(world: World) -> None:
+    with pytest.raises(DockerError, match="no subnet pool with subnet pool.name=kuryr"):
+        world.docker.create_network("")
+
+
+def test_what_kuryr_libnetwork_made_before_is_used_and_removed(world: World) -> None:
+    docker_id = "ab" * 32
+    neutron = world.neutron
+    pool = neutron.create_subnetpool(name="kuryrPool-10.80.0.0/24", prefixes=[], shared=False, tags=[])
+    refetch(world, "subnetpools", pool.id)["prefixes"] = ["10.80.0.0/24"]
+    tags = [f"kuryr.net.uuid.lh:{docker_id[:32]}", f"kuryr.net.uuid.uh:{docker_id[32:]}"]
+    network = neutron.create_network(name="kuryr-net-abababab", shared=False, tags=tags)
+    subnet = neutron.add_subnet(
+        network, "10.80.0.0/24", name="kuryr-subnet-10.80.0.0/24", subnetpool_id=pool.id
+    )
+    refetch(world, "subnets", subnet.id)["tags"] = [pool.id]
+    refetch(world, "networks", network.id).update(
+        {"provider:physical_network": "physnet2", "provider:segmentation_id": 150}
+    )
+    neutron.add_port(network, address="10.80.0.5")
+    from libnetwork_world import DockerNetwork  # noqa: PLC0415
+
+    known_to_docker = DockerNetwork(id=docker_id, pools={4: (pool.id, "10.80.0.0/24")}, gateways={4: "10.80.0.1/24"})
+
+    container = world.docker.run(known_to_docker, ip="10.80.0.5")
+
+    assert container.joined["Gateway"] == "10.80.0.1"
+    world.docker.remove(container)
+    neutron.server.tables["ports"].clear()
+    world.docker.remove_network(known_to_docker)
+    assert not any(neutron.server.tables[kind] for kind in ("networks", "subnets", "subnetpools"))
