@@ -25,6 +25,9 @@ release_option = click.option(
     show_default=True,
     help="Debian release of the guests.",
 )
+neutron_option = click.option(
+    "--neutron/--no-neutron", default=True, show_default=True, help="Neutron, Keystone and RabbitMQ beside the guests."
+)
 
 
 @contextmanager
@@ -51,17 +54,19 @@ def main() -> None:
 
 @main.command()
 @release_option
-def build(guest_release: str) -> None:
-    """Build the images only."""
-    Lab.default().build(guest_release, _progress())
+@neutron_option
+def build(guest_release: str, *, neutron: bool) -> None:
+    """Build and install everything, and start nothing."""
+    Lab.default().build(guest_release, _progress(), neutron=neutron)
 
 
 @main.command()
 @release_option
-def up(guest_release: str) -> None:
+@neutron_option
+def up(guest_release: str, *, neutron: bool) -> None:
     """Start the lab and wait until it is ready."""
     lab = Lab.default()
-    lab.up(guest_release, _progress())
+    lab.up(guest_release, _progress(), neutron=neutron)
     _show(lab)
 
 
@@ -134,6 +139,10 @@ def _show(lab: Lab) -> None:
             table.add_row(guest.name, pid, str(guest.state.ssh_port), pf.physical_network, pf.name, pf.address, pf.mac)
     console = Console()
     console.print(table)
+    if state.neutron:
+        console.print(
+            f"Neutron: {lab.cloud.facts.network_url()}, logs: {lab.cloud.log}", soft_wrap=True, highlight=False
+        )
     console.print(f"logs: {lab.paths.log}", soft_wrap=True, highlight=False)
 
 

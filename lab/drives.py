@@ -80,7 +80,9 @@ def application_drive(image: BaseImage, cache: Cache, project: Path = PROJECT) -
             shutil.rmtree(copy)
 
         _installed(image, directory, APPLICATION, install)
-        build_step(["tar", "--owner=0", "--group=0", "-C", directory / "root", "-cf", directory / "app.tar", APPLICATION])
+        build_step(
+            ["tar", "--owner=0", "--group=0", "-C", directory / "root", "-cf", directory / "app.tar", APPLICATION]
+        )
         shutil.rmtree(directory / "root")
 
     sources = tree_parts(project / "src", "**/*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.accelerator import choose_accelerator
@@ -15,6 +16,7 @@ from lab.errors import GuestError, LabError
 from lab.guest import Guest
 from lab.image import RELEASES, BaseImage, base_image
 from lab.image.command import build_step
+from lab.neutron import NeutronCloud
 from lab.progress import Progress
 from lab.state import GuestDisks, LabPaths, LabState, NodeState, PfState
 from lab.uplink import Uplink
@@ -66,14 +68,31 @@ class Lab:
             raise GuestError(f"{name} does not run; start it with: python -m lab up")
         return guests[name]
 
-    def is_up(self) -> bool:
-        """Whether every guest of this lab runs."""
-        return self.state() is not None and all(guest.daemon().is_running() for guest in self.guests().values())
+    @property
+    def cloud(self) -> NeutronCloud:
+        """Neutron beside the guests, running or not."""
+        return NeutronCloud(self._paths.directory / "neutron")
 
-    def build(self, release: str, progress: Progress) -> tuple[BaseImage, GuestDisks]:
-        """Install what the host lacks and build what the cache lacks; the identity is the guest's own."""
+    def is_up(self) -> bool:
+        """Whether all of this lab runs: its guests, and Neutron if it was started with it."""
+        state = self.state()
+        if state is None or (state.neutron and not self.cloud.is_running()):
+            return False
+        return all(guest.daemon().is_running() for guest in self.guests().values())
+
+    def build(self, release: str, progress: Progress, *, neutron: bool) -> tuple[BaseImage, GuestDisks]:
+        """Install what the host lacks and build what the cache lacks. Raises LabError."""
         with progress.stage("host packages"):
             ensure_host_packages()
+        with ThreadPoolExecutor() as pool:
+            installed = pool.submit(self.cloud.install) if neutron else None
+            images = self._build_images(release, progress)
+            if installed is not None:
+                with progress.stage("Neutron's programs"):
+                    installed.result()
+        return images
+
+    def _build_images(self, release: str, progress: Progress) -> tuple[BaseImage, GuestDisks]:
         with progress.stage(f"base image ({release})"):
             image = base_image(RELEASES[release], self._cache)
         with progress.stage("Python libraries"):
@@ -88,18 +107,18 @@ class Lab:
             application=application,
         )
 
-    def up(self, release: str, progress: Progress) -> LabState:
-        """Start the lab and return when both guests are ready; on any error nothing is left running.
+    def up(self, release: str, progress: Progress, *, neutron: bool = True) -> LabState:
+        """Start the lab and return when all of it is ready; on any error nothing is left running.
 
         Raises LabError, also if this lab is already up.
         """
         if self.is_up():
             raise LabError(f"the lab in {self._paths.directory} is already up")
         self.down()
-        image, disks = self.build(release, progress)
+        image, disks = self.build(release, progress, neutron=neutron)
         with progress.stage("accelerator"):
             accelerator = choose_accelerator(image, self._cache.root / "accelerator")
-        state = LabState(guest_release=release, accelerator=accelerator, nodes=tuple(_new_nodes()))
+        state = LabState(guest_release=release, accelerator=accelerator, neutron=neutron, nodes=tuple(_new_nodes()))
         self._prepare(state)
         try:
             self._boot(state, disks, progress)
@@ -113,6 +132,7 @@ class Lab:
         """End everything this lab started, in this or an earlier run; keeps the logs. Safe to repeat."""
         for name in NODES:
             Guest(NodeState(name=name, ssh_port=0, pfs=()), self._paths).stop()
+        self.cloud.stop()
         self._paths.state.unlink(missing_ok=True)
 
     def _prepare(self, state: LabState) -> None:
@@ -144,13 +164,23 @@ class Lab:
 
     def _boot(self, state: LabState, disks: GuestDisks, progress: Progress) -> None:
         guests = [Guest(node, self._paths) for node in state.nodes]
-        for number, guest in enumerate(guests):
-            identity = self._identity_drive(guest.state)
-            guest.start(disks, identity, UPLINKS, accelerator=state.accelerator, listen=number == 0)
-        for stage in STAGES:
-            with progress.stage(f"guests: {stage}"):
-                for guest in guests:
-                    guest.wait_stage(stage, seconds=BOOT_SECONDS)
+        with ThreadPoolExecutor() as pool:
+            try:
+                for number, guest in enumerate(guests):
+                    identity = self._identity_drive(guest.state)
+                    guest.start(disks, identity, UPLINKS, accelerator=state.accelerator, listen=number == 0)
+                started = pool.submit(self.cloud.start) if state.neutron else None
+                for stage in STAGES:
+                    with progress.stage(f"guests: {stage}"):
+                        for guest in guests:
+                            guest.wait_stage(stage, seconds=BOOT_SECONDS)
+                if started is not None:
+                    with progress.stage("Neutron"):
+                        started.result()
+            except BaseException:
+                # Makes the other thread fail at once, instead of being waited for.
+                self.down()
+                raise
 
 
 def _new_nodes() -> Iterator[NodeState]:

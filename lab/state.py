@@ -37,6 +37,7 @@ class LabState(_Frozen):
 
     guest_release: str
     accelerator: str
+    neutron: bool
     nodes: tuple[NodeState, ...]
 
 

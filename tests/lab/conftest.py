@@ -1,0 +1,58 @@
+"""A lab for the session: the one that MOORING_LAB_DIR names if it is up, else one of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from lab.cache import Cache
+from lab.guest import Guest
+from lab.lab import Lab
+from lab.process import TAIL_LINES
+from lab.progress import Progress
+from lab.state import LabPaths
+
+RELEASE = os.environ.get("MOORING_LAB_GUEST_RELEASE", "bookworm")
+running_lab = pytest.StashKey[Lab]()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
+    found = Lab.default() if "MOORING_LAB_DIR" in os.environ else None
+    if found is not None and found.is_up():
+        pytestconfig.stash[running_lab] = found
+        yield found
+        return
+    own = Lab(LabPaths(tmp_path_factory.mktemp("lab")), Cache.default())
+    pytestconfig.stash[running_lab] = own
+    own.up(RELEASE, Progress(Console(stderr=True)), neutron=True)
+    try:
+        yield own
+    finally:
+        own.down()
+
+
+@pytest.fixture(scope="session")
+def node1(lab: Lab) -> Guest:
+    return lab.guest("node1")
+
+
+@pytest.fixture(scope="session")
+def node2(lab: Lab) -> Guest:
+    return lab.guest("node2")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Say at each failure where the logs are, and how the guests' consoles end."""
+    report = yield
+    lab = item.config.stash.get(running_lab, None)
+    if report.failed and lab is not None:
+        report.sections.append(("lab", f"logs: {lab.paths.log} and {lab.cloud.log}"))
+        for console in sorted(lab.paths.log.glob("*-console.log")):
+            tail = console.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+            report.sections.append((f"end of {console}", "\n".join(tail)))
+    return report
