@@ -50,7 +50,12 @@ class NewPort:
 
 
 class NeutronPorts(Protocol):
-    """Ports and the networks they are on: all that an attachment needs. One REST call a method, at the most two."""
+    """Ports and the networks they are on: all that an attachment needs.
+
+    Each method is one REST call, but: ``ports`` is one for each page if the cloud limits pages; ``network`` is none
+    within a minute of the last; ``bind`` and ``unbind`` are two more (GET, PUT) when the port's revision moved on;
+    ``create_port`` with tags is three, as Neutron takes no tags with the port and tagging raises its revision.
+    """
 
     def port(self, port_id: str) -> Port:
         """Return the port; raise PortNotFound."""
@@ -75,8 +80,9 @@ class NeutronPorts(Protocol):
     def bind(self, port: Port, binding: Binding) -> Port:
         """Bind in one conditional PUT (``If-Match`` the port's revision) and return the port as answered.
 
-        Raises PortBusy when the port changed since it was read. The caller judges ``vif_type`` and ``vlan``: a
-        failed binding is no HTTP error.
+        When the revision moved on, a GET decides whether what matters to the binding is still as it was seen (then
+        the binding is tried once more) or not. Raises PortBusy when somebody else took the port or keeps changing it,
+        and PortNotFound. The caller judges ``vif_type`` and ``vlan``: a failed binding is no HTTP error.
         """
         ...
 
@@ -86,13 +92,17 @@ class NeutronPorts(Protocol):
         ``port`` is the port as mooring bound it (or meant to bind it: host and device_id); ``restore`` is the profile
         as it was before, so that a pci_slot that the user had put there survives; keys of others are kept. Costs one
         PUT; when the revision has moved on, a GET decides whether the port still has the same host and device_id
-        (then it is unbound) or belongs to somebody else (then it is left alone). A port that no
-        longer exists is a success.
+        (then it is unbound) or belongs to somebody else (then it is left alone). A port that no longer exists is a
+        success. Raises NeutronConflict when it changed again in between: nothing is done, try again.
         """
         ...
 
     def create_port(self, new: NewPort) -> Port:
-        """Create a port; raise NetworkUnusable when the address cannot be had (409, no free address)."""
+        """Create a port, all or nothing as far as its tags go.
+
+        Raises NetworkUnusable when there is no such network or subnet, or the address or the MAC is taken, or no
+        address is free; NeutronRefused (400) for an address outside the subnet.
+        """
         ...
 
     def delete_port(self, port_id: str) -> None:
@@ -101,7 +111,11 @@ class NeutronPorts(Protocol):
 
 
 class NeutronNetworks(Protocol):
-    """Networks, subnets, pools and their tags: what Docker's network and address drivers need beyond ports."""
+    """Networks, subnets, pools and their tags: what Docker's network and address drivers need beyond ports.
+
+    Listing is one REST call (a page); creating is one, and one more with tags, without which the thing does not stay;
+    deleting is one; adding and removing are one a tag, and one more where the tagged thing is gone.
+    """
 
     def networks(
         self, *, network_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()

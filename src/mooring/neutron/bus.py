@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -120,8 +121,12 @@ def _bus_errors(doing: str, timeout: float) -> Iterator[None]:
 
 
 def _open(transport_url: str) -> Any:  # noqa: ANN401
-    import oslo_messaging  # noqa: PLC0415
     from oslo_config import cfg  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        # oslo.messaging still imports eventlet, whose deprecation is no news for us.
+        warnings.simplefilter("ignore")
+        import oslo_messaging  # noqa: PLC0415
 
     # The global CONF and no other: oslo.messaging looks its tracing options up there.
     cfg.CONF([], project="mooring", default_config_files=[], default_config_dirs=[])

@@ -98,15 +98,13 @@ class NeutronHttp:
 
 
 def _answer(doing: str, response: requests.Response) -> dict[str, Any]:
-    """Return the JSON object of a successful response, or raise what the response means."""
-    if response.ok and not response.content:
-        return {}
+    """Return the JSON object of a successful response, {} for none or null, or raise what the response means."""
     try:
-        body = response.json()
-    except requests.JSONDecodeError:
-        body = None
-    if response.ok and isinstance(body, dict):
-        return body
+        body = response.json() if response.content else None
+    except requests.JSONDecodeError as exc:
+        raise _refusal(doing, response, None) from exc
+    if response.ok and (body is None or isinstance(body, dict)):
+        return body or {}
     raise _refusal(doing, response, body)
 
 
