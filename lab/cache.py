@@ -69,7 +69,9 @@ class Cache:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def _prune(self, kind: str, keep: int) -> None:
-        entries = sorted(self.root.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        # A kind may be the beginning of another's name; a key has no dash.
+        entries = [path for path in self.root.glob(f"{kind}-*") if path.name.rpartition("-")[0] == kind]
+        entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for old in entries[keep:]:
             shutil.rmtree(old, ignore_errors=True)
 

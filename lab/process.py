@@ -20,6 +20,7 @@ from lab.errors import NotReadyError, ProcessError
 
 POLL_INTERVAL = 0.05
 TAIL_LINES = 30
+DEAD = "ZX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,8 @@ class ProcessId:
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
         """The living process with this pid; None if there is none, or only a zombie."""
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        # The command name, in parentheses, may itself hold spaces and parentheses.
-        state, *rest = stat.rpartition(")")[2].split()
-        return None if state in "ZX" else cls(pid, int(rest[18]))
+        state, start_time = _stat(pid)
+        return None if state in DEAD else cls(pid, start_time)
 
     def is_alive(self) -> bool:
         """Whether exactly this process still runs."""
@@ -95,10 +91,9 @@ class Daemon:
                 )
             except OSError as exc:
                 raise ProcessError(f"{self.name} cannot be started: {self.command[0]}: {exc.strerror}") from exc
-        started = ProcessId.of(process.pid)
-        if started is None:
-            raise ProcessError(f"{self.name} ended at once with code {process.wait()}\n{self.log_tail()}")
-        self.pid_file.write_text(f"{started.pid} {started.start_time}\n")
+        # Of a process that died already it is still known, since nobody has waited for it.
+        _, start_time = _stat(process.pid)
+        self.pid_file.write_text(f"{process.pid} {start_time}\n")
         # It outlives us on purpose; without this Python warns when the object goes.
         process.returncode = 0
 
@@ -152,6 +147,17 @@ class Daemon:
         except FileNotFoundError:
             text = ""
         return "\n".join([f"--- end of {self.log_file}", *text.splitlines()[-lines:]])
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """State and start time of a process, zombies included; proc(5). The state is X if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X", 0
+    # The command name, in parentheses, may itself hold spaces and parentheses.
+    state, *rest = stat.rpartition(")")[2].split()
+    return state, int(rest[18])
 
 
 def _reaped(process: ProcessId, seconds: float) -> bool:

@@ -19,6 +19,16 @@ RELEASE = os.environ.get("MOORING_LAB_GUEST_RELEASE", "bookworm")
 running_lab = pytest.StashKey[Lab]()
 
 
+# The first test may have to build the images, on a machine that has nothing yet.
+FIRST_BOOT_SECONDS = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(FIRST_BOOT_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
     found = Lab.default() if "MOORING_LAB_DIR" in os.environ else None
