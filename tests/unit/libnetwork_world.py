@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
-from mooring.errors import BindingRefused, EdgeFailure, InvalidRequest, NoFreeDevice, PortBusy
+from mooring.errors import BindingRefused, EdgeFailure, InvalidRequest, MooringError, NoFreeDevice, PortBusy
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginApp
 from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.api import Binding
+from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.testing.neutron import FakeNeutron
 
@@ -69,8 +70,6 @@ class FakeAttachments:
         if lease is None:
             raise InvalidRequest(f"attachment {attachment} has no lease: create the endpoint before joining it")
         try:
-            if self.binding_fails:
-                raise BindingRefused(lease.port.id, HOST, "it answered binding_failed")
             wanted = Binding(
                 host=HOST,
                 device_id=attachment,
@@ -79,7 +78,9 @@ class FakeAttachments:
                 vnic_type=lease.vnic_type,
             )
             bound = self.neutron.bind(lease.port, wanted)
-        except BaseException:
+            self._check(bound)
+        except MooringError:
+            self.leases[attachment] = replace(lease, step=LeaseStep.READY)
             self.detach(attachment)
             raise
         self.leases[attachment] = replace(lease, port=bound, step=LeaseStep.READY)
@@ -97,11 +98,16 @@ class FakeAttachments:
     def find(self, attachment: str) -> Lease | None:
         return self.leases.get(attachment)
 
+    def _check(self, bound: Port) -> None:
+        if self.binding_fails:
+            raise BindingRefused(bound.id, HOST, "it answered binding_failed")
+
     def _give_back(self, lease: Lease) -> None:
         if lease.created:
             self.neutron.delete_port(lease.port.id)
         elif lease.step is LeaseStep.READY:
-            self.neutron.unbind(lease.port, restore=lease.former.profile)
+            bound = replace(lease.port, host=HOST, device_id=lease.attachment)
+            self.neutron.unbind(bound, restore=lease.former.profile)
 
 
 class DockerError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from libnetwork_world import DockerError, World, another_host
+from libnetwork_world import DockerError, DockerNetwork, World, another_host
 
 from mooring.neutron.model import Network, Subnet
 
@@ -74,9 +74,8 @@ def test_without_options_a_network_is_made_and_deleted(world: World) -> None:
     assert world.neutron_state() == before
 
 
-def test_a_missing_subnet_is_made_on_the_adopted_network_and_goes_with_it(
-    world: World, network: Network, subnet: Subnet
-) -> None:
+@pytest.mark.usefixtures("subnet")
+def test_a_missing_subnet_is_made_on_the_adopted_network_and_goes_with_it(world: World, network: Network) -> None:
     before = copy.deepcopy(world.neutron_state())
 
     made = adopt(world, network, "10.30.0.0/24", gateway="10.30.0.1")
@@ -86,8 +85,9 @@ def test_a_missing_subnet_is_made_on_the_adopted_network_and_goes_with_it(
     assert world.neutron_state() == before
 
 
+@pytest.mark.usefixtures("subnet")
 def test_a_gateway_left_open_is_the_adopted_subnets_or_the_first_address_of_a_new_one(
-    world: World, network: Network, subnet: Subnet
+    world: World, network: Network
 ) -> None:
     adopt(world, network, "10.10.0.0/24")
     adopt(world, network, "10.40.0.0/24")
@@ -111,7 +111,8 @@ def test_an_ipv6_only_network_is_made(world: World) -> None:
     assert (subnet["ip_version"], subnet["gateway_ip"]) == (6, "2001:db8::1")
 
 
-def test_aux_addresses_need_no_port(world: World, network: Network, subnet: Subnet) -> None:
+@pytest.mark.usefixtures("subnet")
+def test_aux_addresses_need_no_port(world: World, network: Network) -> None:
     world.docker.create_network("10.10.0.0/24", aux="10.10.0.9", options={"neutron.net.uuid": network.id})
 
     assert not world.neutron.server.tables["ports"]
@@ -134,30 +135,36 @@ def test_aux_addresses_need_no_port(world: World, network: Network, subnet: Subn
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_left(
-    world: World, network: Network, subnets: tuple[str, ...], gateway: str | None, options: dict[str, str], sentence: str
+    world: World,
+    network: Network,
+    subnets: tuple[str, ...],
+    gateway: str | None,
+    options: dict[str, str],
+    sentence: str,
 ) -> None:
     world.neutron.add_subnet(network, "10.10.0.0/24", name="mine")
     before = copy.deepcopy(world.neutron_state())
 
     with pytest.raises(DockerError, match=sentence.replace("?", r"\?")):
-        world.docker.create_network(
-            *subnets, gateways=(gateway,), options={"neutron.net.uuid": network.id, **options}
-        )
+        world.docker.create_network(*subnets, gateways=(gateway,), options={"neutron.net.uuid": network.id, **options})
 
     assert world.neutron_state() == before
 
 
-def test_a_network_name_that_several_have_is_refused(world: World, network: Network) -> None:
+@pytest.mark.usefixtures("network")
+def test_a_network_name_that_several_have_is_refused(world: World) -> None:
     world.neutron.add_network()
 
-    with pytest.raises(DockerError, match="several have that name; give -o neutron.net.uuid"):
+    with pytest.raises(DockerError, match=r"several have that name; give -o neutron.net.uuid"):
         world.docker.create_network("10.10.0.0/24", options={"neutron.net.name": "net04"})
 
 
 @pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
 @pytest.mark.parametrize("adopting", [False, True], ids=["made", "adopted"])
 def test_a_creation_that_fails_at_any_call_leaves_neutron_as_it_was(
-    tmp_path: Path, adopting: bool, reply_lost: bool  # noqa: FBT001
+    tmp_path: Path,
+    adopting: bool,  # noqa: FBT001 - pytest passes parameters by name
+    reply_lost: bool,  # noqa: FBT001
 ) -> None:
     number, failed = 1, True
     while failed:
@@ -187,9 +194,8 @@ def difference(before: dict[str, dict[str, object]], after: dict[str, dict[str, 
     return {str(item["name"]) for items in added.values() for item in items.values()}
 
 
-def test_a_network_is_removed_while_neutron_is_down_and_its_traces_later(
-    world: World, network: Network, subnet: Subnet
-) -> None:
+@pytest.mark.usefixtures("subnet")
+def test_a_network_is_removed_while_neutron_is_down_and_its_traces_later(world: World, network: Network) -> None:
     before = copy.deepcopy(world.neutron_state())
     made = adopt(world, network, "10.10.0.0/24")
     world.neutron.unreachable = True
@@ -208,7 +214,8 @@ def test_unknown_networks_and_pools_are_removed_with_success(world: World) -> No
     world.docker.call("IpamDriver.ReleasePool", {"PoolID": "2f6a0f6e-0000-4000-8000-000000000000"})
 
 
-def test_creating_a_network_twice_is_creating_it_once(world: World, network: Network, subnet: Subnet) -> None:
+@pytest.mark.usefixtures("subnet")
+def test_creating_a_network_twice_is_creating_it_once(world: World, network: Network) -> None:
     made = adopt(world, network, "10.10.0.0/24")
     body = {"NetworkID": made.id, "Options": {}, "IPv4Data": [{"Pool": "10.10.0.0/24"}]}
 
@@ -217,9 +224,8 @@ def test_creating_a_network_twice_is_creating_it_once(world: World, network: Net
     assert len(world.neutron.server.tables["networks"]) == 1
 
 
-def test_the_same_cidr_on_two_networks_makes_two_pools_that_do_not_meet(
-    world: World, network: Network, subnet: Subnet
-) -> None:
+@pytest.mark.usefixtures("subnet")
+def test_the_same_cidr_on_two_networks_makes_two_pools_that_do_not_meet(world: World, network: Network) -> None:
     other = world.neutron.add_network("other", vlan=151)
     world.neutron.add_subnet(other, "10.10.0.0/24")
     here = world.neutron.add_port(network, address="10.10.0.5")
@@ -231,8 +237,9 @@ def test_the_same_cidr_on_two_networks_makes_two_pools_that_do_not_meet(
     assert (one.interface["MacAddress"], two.interface["MacAddress"]) == (here.mac, there.mac)
 
 
+@pytest.mark.usefixtures("subnet")
 def test_two_hosts_share_a_network_and_the_first_to_leave_takes_nothing_from_the_other(
-    world: World, network: Network, subnet: Subnet
+    world: World, network: Network
 ) -> None:
     neighbour = another_host(world)
     port = world.neutron.add_port(network, address="10.10.0.5")
@@ -290,7 +297,7 @@ def test_the_default_pool_serves_a_network_without_subnet_and_survives_it(world:
 
 
 def test_a_network_without_subnet_and_without_default_pool_is_refused(world: World) -> None:
-    with pytest.raises(DockerError, match="no subnet pool with subnet pool.name=kuryr"):
+    with pytest.raises(DockerError, match=r"no subnet pool with subnet pool.name=kuryr"):
         world.docker.create_network("")
 
 
@@ -301,16 +308,12 @@ def test_what_kuryr_libnetwork_made_before_is_used_and_removed(world: World) -> 
     refetch(world, "subnetpools", pool.id)["prefixes"] = ["10.80.0.0/24"]
     tags = [f"kuryr.net.uuid.lh:{docker_id[:32]}", f"kuryr.net.uuid.uh:{docker_id[32:]}"]
     network = neutron.create_network(name="kuryr-net-abababab", shared=False, tags=tags)
-    subnet = neutron.add_subnet(
-        network, "10.80.0.0/24", name="kuryr-subnet-10.80.0.0/24", subnetpool_id=pool.id
-    )
+    subnet = neutron.add_subnet(network, "10.80.0.0/24", name="kuryr-subnet-10.80.0.0/24", subnetpool_id=pool.id)
     refetch(world, "subnets", subnet.id)["tags"] = [pool.id]
     refetch(world, "networks", network.id).update(
         {"provider:physical_network": "physnet2", "provider:segmentation_id": 150}
     )
     neutron.add_port(network, address="10.80.0.5")
-    from libnetwork_world import DockerNetwork  # noqa: PLC0415
-
     known_to_docker = DockerNetwork(id=docker_id, pools={4: (pool.id, "10.80.0.0/24")}, gateways={4: "10.80.0.1/24"})
 
     container = world.docker.run(known_to_docker, ip="10.80.0.5")

@@ -53,14 +53,15 @@ CREATE TABLE IF NOT EXISTS address (
 class Database:
     """One connection shared by the server's threads, one transaction at a time.
 
-    What is committed is on the disk: a crash must not lose what was created in Neutron.
+    What is committed outlives the process. It outlives a power failure where it says ``durable``: what was created in
+    Neutron must not be forgotten, whereas the rest is of no use without the containers that were running.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         self._connection.executescript(_SCHEMA)
 
@@ -79,9 +80,10 @@ class Database:
             self._connection.execute(statement, values)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make the statements within one: all of them or none."""
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Make the statements within one: all of them or none; ``durable`` waits for the disk."""
         with self._lock:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -8,10 +8,11 @@ from dataclasses import replace
 import structlog
 
 from mooring.libnetwork import names
+from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
 from mooring.libnetwork.neutron import Neutron
-from mooring.libnetwork.pools import Pools, owing
+from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
 from mooring.libnetwork.settings import DoorSettings
@@ -76,10 +77,9 @@ class Networks:
                 log.info("network.deleted", network=docker_id[:12], neutron=record.network_id)
 
     def pay_debts(self) -> None:
-        """Take away what is left of deleted networks; raise EdgeFailure when Neutron cannot be told."""
+        """Take away what is left of deleted networks."""
         with self._lock:
-            for record in self._records.doomed_networks():
-                self._dismantle(record)
+            pay_each(self._records.doomed_networks(), self._dismantle)
 
     def _carry_out(self, plan: NetworkPlan, record: NetworkRecord) -> NetworkRecord:
         tags = names.identity_tags(record.docker_id)

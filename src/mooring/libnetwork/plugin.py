@@ -15,7 +15,7 @@ from mooring.libnetwork.ipam_driver import IpamDriver
 from mooring.libnetwork.network_driver import NetworkDriver
 from mooring.libnetwork.networks import Networks
 from mooring.libnetwork.neutron import Neutron
-from mooring.libnetwork.pools import Pools, owing
+from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
@@ -55,10 +55,9 @@ class Plugin:
     def pay_debts(self) -> None:
         """Expire what nobody claimed, and take away in Neutron what could not be taken away when it was due."""
         self._ports.expire(self._settings.reservation_ttl)
-        with owing("debts.deferred"):
-            self._ports.pay_debts()
-            self._networks.pay_debts()
-            self._pools.pay_debts()
+        self._ports.pay_debts()
+        self._networks.pay_debts()
+        self._pools.pay_debts()
 
     def close(self) -> None:
         """Close the memory."""

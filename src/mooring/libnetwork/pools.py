@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import structlog
-
-from mooring.errors import EdgeFailure, InvalidRequest
+from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
+from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.protocol import RequestPoolRequest
 from mooring.libnetwork.records import PoolRecord, Records
 from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.model import IpNetwork, SubnetPool
-
-log = structlog.get_logger(__name__)
 
 
 class Pools:
@@ -74,12 +69,12 @@ class Pools:
             return
         for pool in self._neutron.subnetpools(pool_id=pool_id):
             own = {names.pool_name(self._settings.subnetpool_prefix, prefix) for prefix in pool.prefixes}
-            self._let_go(pool_id, created=pool.name in own)
+            # Who made it is not known here: its name and that nobody uses it must do.
+            self._let_go(pool_id, created=pool.name in own and not self._in_use(pool_id))
 
     def pay_debts(self) -> None:
-        """Delete what should be deleted already; raise EdgeFailure when Neutron cannot be told."""
-        for record in self._records.doomed_pools():
-            self._let_go(record.pool_id, created=record.created)
+        """Let go what should be gone already."""
+        pay_each(self._records.doomed_pools(), lambda record: self._let_go(record.pool_id, created=record.created))
 
     def _let_go(self, pool_id: str, *, created: bool) -> None:
         """Delete a pool, or take the mark off a user's, unless a subnet of another host still uses it."""
@@ -136,15 +131,6 @@ class Pools:
     def _record(self, pool: SubnetPool, cidr: IpNetwork, *, created: bool) -> PoolRecord:
         self._records.request_pool(pool.id, cidr, created=created)
         return PoolRecord(pool_id=pool.id, cidr=cidr, created=created, pending=True)
-
-
-@contextmanager
-def owing(event: str, **facts: str) -> Iterator[None]:
-    """Put up with a failing Neutron: what was to be done is written down and tried again by ``pay_debts``."""
-    try:
-        yield
-    except EdgeFailure as exc:
-        log.warning(event, error=str(exc), **facts)
 
 
 def _check_shared(pool: SubnetPool, options: NetworkOptions) -> None:

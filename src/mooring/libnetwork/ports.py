@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from mooring.attach.types import Attachments
-from mooring.errors import EdgeFailure, PortBusy
+from mooring.errors import PortBusy
 from mooring.libnetwork import names
+from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.reservations import Reservation, Reservations
 from mooring.neutron.api import NewPort
@@ -117,7 +118,9 @@ class Ports:
     def release(self, reservation: Reservation) -> None:
         """End a reservation; a port that was made for it is deleted, later if Neutron does not answer now."""
         if reservation.created:
-            self._delete(reservation)
+            self._reservations.doom(reservation.port_id)
+            with owing("port.deletion-deferred", port=reservation.port_id):
+                self._delete(reservation)
         else:
             self.forget(reservation)
 
@@ -134,19 +137,12 @@ class Ports:
                 self.release(reservation)
 
     def pay_debts(self) -> None:
-        """Delete the ports that should be deleted already; raise EdgeFailure when Neutron cannot be told."""
-        for reservation in self._reservations.doomed():
-            self._neutron.delete_port(reservation.port_id)
-            self.forget(reservation)
+        """Delete the ports that should be deleted already."""
+        pay_each(self._reservations.doomed(), self._delete)
 
     def _delete(self, reservation: Reservation) -> None:
-        self._reservations.doom(reservation.port_id)
-        try:
-            self._neutron.delete_port(reservation.port_id)
-        except EdgeFailure as exc:
-            log.warning("port.deletion-deferred", port=reservation.port_id, error=str(exc))
-        else:
-            self.forget(reservation)
+        self._neutron.delete_port(reservation.port_id)
+        self.forget(reservation)
 
     def _is_alive(self, attachment: str) -> bool:
         return bool(attachment) and self._attachments.find(attachment) is not None

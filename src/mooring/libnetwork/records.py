@@ -72,7 +72,7 @@ class Records:
 
         One that is being made is written as doomed first: should mooring die half-way, what was made is taken away.
         """
-        with self._db.transaction():
+        with self._db.transaction(durable=True):
             self._db.write(
                 "INSERT OR REPLACE INTO network VALUES (?, ?, ?, ?, ?)",
                 record.docker_id,
@@ -115,12 +115,13 @@ class Records:
 
     def request_pool(self, pool_id: str, cidr: IpNetwork, *, created: bool) -> None:
         """Write a pool that Docker was given; one that is known keeps its origin."""
-        self._db.write(
-            "INSERT INTO pool VALUES (?, ?, ?, 1, 0) ON CONFLICT (pool_id) DO UPDATE SET pending = 1, doomed = 0",
-            pool_id,
-            str(cidr),
-            created,
-        )
+        with self._db.transaction(durable=created):
+            self._db.write(
+                "INSERT INTO pool VALUES (?, ?, ?, 1, 0) ON CONFLICT (pool_id) DO UPDATE SET pending = 1, doomed = 0",
+                pool_id,
+                str(cidr),
+                created,
+            )
 
     def settle_pool(self, pool_id: str) -> None:
         """Note that no network is being created from a pool any more."""

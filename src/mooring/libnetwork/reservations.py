@@ -77,30 +77,32 @@ class Reservations:
 
         One of the same port gives way, except that a port made by mooring stays one, and Docker keeps its addresses.
         """
-        self._db.write(
-            "INSERT INTO reservation (port_id, network_id, created, container, endpoint, reserved_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (port_id) DO UPDATE SET"
-            " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint,"
-            " doomed = 0",
-            reservation.port_id,
-            reservation.network_id,
-            reservation.created,
-            reservation.container,
-            reservation.endpoint,
-            now,
-        )
+        with self._db.transaction(durable=reservation.created):
+            self._db.write(
+                "INSERT INTO reservation (port_id, network_id, created, container, endpoint, reserved_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (port_id) DO UPDATE SET"
+                " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint,"
+                " doomed = 0",
+                reservation.port_id,
+                reservation.network_id,
+                reservation.created,
+                reservation.container,
+                reservation.endpoint,
+                now,
+            )
 
     def add_address(self, port_id: str, pool_id: str, address: IpAddress) -> None:
         """Note that Docker was given an address of a port.
 
         Docker asks for IPv4 first, so that an IPv6 address that is there already was meant for an earlier container.
         """
-        if address.version == 4:  # noqa: PLR2004 - IP version
-            self._db.write("DELETE FROM address WHERE port_id = ? AND version = 6", port_id)
-        self._db.write(
-            "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", pool_id, str(address), address.version, port_id
-        )
+        with self._db.transaction():
+            if address.version == 4:  # noqa: PLR2004 - IP version
+                self._db.write("DELETE FROM address WHERE port_id = ? AND version = 6", port_id)
+            self._db.write(
+                "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", pool_id, str(address), address.version, port_id
+            )
 
     def claim(self, port_id: str, endpoint: str) -> None:
         """Note which endpoint uses a port."""
@@ -125,7 +127,7 @@ class Reservations:
 
     def doom(self, port_id: str) -> None:
         """End a reservation whose port is still to be deleted in Neutron."""
-        with self._db.transaction():
+        with self._db.transaction(durable=True):
             self._db.write("UPDATE reservation SET doomed = 1, endpoint = NULL WHERE port_id = ?", port_id)
             self._db.write("DELETE FROM address WHERE port_id = ?", port_id)
 

@@ -32,6 +32,7 @@ from mooring.errors import (
 from mooring.libnetwork.protocol import Message, NoArguments
 
 MAX_BODY: Final = 1 << 20
+DAY: Final = 86400
 MEDIA_TYPE: Final = "application/vnd.docker.plugins.v1.2+json"
 STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
@@ -126,13 +127,20 @@ class PluginServer:
         self._channels: dict[int, Any] = {}
         self._stopping = threading.Event()
         self._server = create_server(
-            app, map=self._channels, sockets=[listener], threads=threads, max_request_body_size=MAX_BODY + 1
+            app,
+            map=self._channels,
+            sockets=[listener],
+            threads=threads,
+            max_request_body_size=MAX_BODY + 1,
+            # The engine keeps connections open; one closed under a call of its makes it repeat that without a body.
+            channel_timeout=DAY,
         )
 
     def run(self) -> None:
         """Serve; returns after ``stop``, when the calls under way are answered."""
         while not self._stopping.is_set():
-            self._server.asyncore.loop(timeout=1.0, map=self._channels, count=1)
+            # poll, for select knows no file descriptor above 1023
+            self._server.asyncore.loop(timeout=30.0, use_poll=True, map=self._channels, count=1)
         self._server.task_dispatcher.shutdown()
         self._server.close()
         for channel in list(self._channels.values()):
