@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import pytest
+from keystoneauth1.adapter import Adapter
+from keystoneauth1.identity.v3 import Password
+from keystoneauth1.session import Session
+from neutron_contract import NetworkContract, PortContract
+
+from lab.neutron import NeutronCloud
+from lab.neutron.accounts import ACCOUNTS, DOMAIN, REGION
+from mooring.errors import NeutronRefused, NeutronUnreachable
+from mooring.neutron.bus import NeutronMessageBus
+from mooring.neutron.model import Network, Port, Subnet
+from mooring.neutron.parse import parse_network, parse_port, parse_subnet
+from mooring.neutron.rest import NeutronGateway
+
+TEST = "building the test's world"
+
+
+def adapter_of(cloud: NeutronCloud, user: str, **password: str) -> Adapter:
+    account = ACCOUNTS[user]
+    auth = Password(
+        auth_url=cloud.facts.auth_url(),
+        username=account.user,
+        password=password.get("password", account.password),
+        project_name=account.project,
+        user_domain_id=DOMAIN,
+        project_domain_id=DOMAIN,
+    )
+    # The endpoint comes out of Keystone's catalog, as in a real cloud.
+    return Adapter(Session(auth=auth, timeout=30), service_type="network", interface="public", region_name=REGION)
+
+
+class RealWorld:
+    """A real Neutron as the contract's world; people's hands are the lab's client."""
+
+    def __init__(self, cloud: NeutronCloud, bus: NeutronMessageBus) -> None:
+        self._calls: list[str] = []
+        self.neutron = NeutronGateway(
+            adapter_of(cloud, "mooring"), on_call=lambda operation, _outcome, _seconds: self._calls.append(operation)
+        )
+        self.bus = bus
+        self.admin = cloud.client("admin")
+        self.service = cloud.client("mooring")
+
+    numbers = itertools.count(1)
+
+    def name(self) -> str:
+        return f"contract-{next(self.numbers)}"
+
+    def cidr(self) -> str:
+        return f"10.{next(self.numbers) % 250}.0.0/24"
+
+    def calls(self) -> list[str]:
+        return self._calls
+
+    def add_network(self, segments: tuple[tuple[str, bool], ...] = (("physnet2", True),)) -> Network:
+        described = [
+            {
+                "provider:network_type": "vlan" if tagged else "flat",
+                "provider:physical_network": physical if tagged else self._flat(physical),
+                **({"provider:segmentation_id": 1000 + next(self.numbers)} if tagged else {}),
+            }
+            for physical, tagged in segments
+        ]
+        body = {"segments": described} if len(described) > 1 else described[0]
+        return parse_network(TEST, self.admin.create("network", name=self.name(), shared=True, **body))
+
+    def add_subnet(self, network: Network, cidr: str) -> Subnet:
+        return parse_subnet(TEST, self.admin.create_subnet(network.id, cidr))
+
+    def add_port(self, network: Network, profile: Mapping[str, object], **attributes: object) -> Port:
+        trusted = attributes.pop("trusted", None)
+        body = self.service.create_port(network.id, vnic_type="direct", profile=dict(profile), **attributes)
+        if trusted is not None:
+            body = self.admin.update("port", body["id"], trusted=trusted)
+        return parse_port(TEST, body)
+
+    def change_port(self, port: Port, **attributes: object) -> None:
+        self.admin.update("port", port.id, **attributes)
+
+    def _flat(self, physical_network: str) -> str:
+        """Make room: a physical network carries one flat network at a time."""
+        for network in self.admin.list("network", **{"provider:network_type": "flat"}):
+            if network["provider:physical_network"] == physical_network:
+                for port in self.admin.list("port", network_id=network["id"]):
+                    self.admin.delete("port", port["id"])
+                self.admin.delete("network", network["id"])
+        return physical_network
+
+
+@pytest.fixture(scope="session")
+def bus(cloud: NeutronCloud) -> Iterator[NeutronMessageBus]:
+    bus = NeutronMessageBus(cloud.facts.transport_url())
+    yield bus
+    bus.close()
+
+
+@pytest.fixture(scope="session")
+def world(cloud: NeutronCloud, bus: NeutronMessageBus) -> Iterator[RealWorld]:
+    world = RealWorld(cloud, bus)
+    yield world
+    world.admin.close()
+    world.service.close()
+
+
+class TestRealPorts(PortContract):
+    pass
+
+
+class TestRealNetworks(NetworkContract):
+    pass
+
+
+def test_an_account_without_the_service_role_is_told_which_roles_it_needs(
+    cloud: NeutronCloud, world: RealWorld
+) -> None:
+    network = world.add_network()
+
+    with pytest.raises(NeutronRefused, match="roles admin and service"):
+        NeutronGateway(adapter_of(cloud, "demo")).network(network.id)
+
+
+def test_a_wrong_password_is_refused_in_keystones_words(cloud: NeutronCloud) -> None:
+    with pytest.raises(NeutronRefused, match="Keystone") as refused:
+        NeutronGateway(adapter_of(cloud, "mooring", password="wrong")).networks()
+
+    assert refused.value.status == 401
+
+
+def test_a_token_that_neutron_no_longer_accepts_is_renewed_once(cloud: NeutronCloud) -> None:
+    adapter = adapter_of(cloud, "mooring")
+    gateway = NeutronGateway(adapter)
+    gateway.networks(name="none")
+    adapter.session.delete(
+        f"{cloud.facts.auth_url()}/auth/tokens", headers={"X-Subject-Token": adapter.get_token()}, authenticated=True
+    )
+
+    assert gateway.networks(name="none") == ()
+
+
+def test_a_cloud_that_limits_its_pages_is_read_to_the_end(world: RealWorld) -> None:
+    network = world.add_network()
+    world.add_subnet(network, world.cidr())
+    made = {world.add_port(network, {}).id for _ in range(3)}
+    # Neutron cuts pages by the client's limit as it does by its own.
+    listed = world.neutron._list("ports", "listing", {"network_id": network.id, "limit": "2"})
+
+    assert {port["id"] for port in listed} == made
+
+
+def test_a_broker_that_is_not_there_is_given_up_in_time() -> None:
+    bus = NeutronMessageBus("rabbit://nobody:nothing@127.0.0.1:1/", timeout=1)
+
+    with pytest.raises(NeutronUnreachable, match="message bus"):
+        bus.report_agent("node1", {}, started=True)
