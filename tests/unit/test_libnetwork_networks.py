@@ -301,25 +301,51 @@ def test_a_network_without_subnet_and_without_default_pool_is_refused(world: Wor
         world.docker.create_network("")
 
 
-def test_what_kuryr_libnetwork_made_before_is_used_and_removed(world: World) -> None:
+def kuryrs_network(world: World, *cidrs: str) -> DockerNetwork:
+    """Make in Neutron what kuryr-libnetwork makes, and return what Docker remembers of it."""
     docker_id = "ab" * 32
-    neutron = world.neutron
-    pool = neutron.create_subnetpool(name="kuryrPool-10.80.0.0/24", prefixes=[], shared=False, tags=[])
-    refetch(world, "subnetpools", pool.id)["prefixes"] = ["10.80.0.0/24"]
-    tags = [f"kuryr.net.uuid.lh:{docker_id[:32]}", f"kuryr.net.uuid.uh:{docker_id[32:]}"]
-    network = neutron.create_network(name="kuryr-net-abababab", shared=False, tags=tags)
-    subnet = neutron.add_subnet(network, "10.80.0.0/24", name="kuryr-subnet-10.80.0.0/24", subnetpool_id=pool.id)
-    refetch(world, "subnets", subnet.id)["tags"] = [pool.id]
-    refetch(world, "networks", network.id).update(
-        {"provider:physical_network": "physnet2", "provider:segmentation_id": 150}
-    )
-    neutron.add_port(network, address="10.80.0.5")
-    known_to_docker = DockerNetwork(id=docker_id, pools={4: (pool.id, "10.80.0.0/24")}, gateways={4: "10.80.0.1/24"})
+    known = DockerNetwork(id=docker_id)
+    network = world.neutron.add_network("kuryr-net-abababab")
+    halves = [f"kuryr.net.uuid.lh:{docker_id[:32]}", f"kuryr.net.uuid.uh:{docker_id[32:]}"]
+    refetch(world, "networks", network.id)["tags"] = halves
+    for cidr in cidrs:
+        pool = world.neutron.add_subnetpool(cidr, name=f"kuryrPool-{cidr}")
+        subnet = world.neutron.add_subnet(network, cidr, name=f"kuryr-subnet-{cidr}", subnetpool_id=pool.id)
+        refetch(world, "subnets", subnet.id)["tags"] = [pool.id]
+        known.pools[6 if ":" in cidr else 4] = pool.id, cidr
+    return known
 
-    container = world.docker.run(known_to_docker, ip="10.80.0.5")
 
-    assert container.joined["Gateway"] == "10.80.0.1"
+def test_what_kuryr_libnetwork_made_before_is_used_and_removed(world: World) -> None:
+    known = kuryrs_network(world, "10.80.0.0/24", "2001:db8::/64")
+    tables = world.neutron.server.tables
+    subnets = {item["ip_version"]: item["id"] for item in tables["subnets"].values()}
+    addresses = {4: "10.80.0.5", 6: "2001:db8::5"}
+    fixed = [{"subnet_id": subnets[version], "ip_address": address} for version, address in addresses.items()]
+    (network,) = world.neutron.networks(name="kuryr-net-abababab")
+    world.neutron.add_port(network, fixed_ips=fixed)
+
+    container = world.docker.run(known, ip="10.80.0.5")
+
+    assert (container.joined["Gateway"], container.joined["GatewayIPv6"]) == ("10.80.0.1", "2001:db8::1")
     world.docker.remove(container)
-    neutron.server.tables["ports"].clear()
-    world.docker.remove_network(known_to_docker)
-    assert not any(neutron.server.tables[kind] for kind in ("networks", "subnets", "subnetpools"))
+    tables["ports"].clear()
+    world.docker.remove_network(known)
+    assert not any(tables[kind] for kind in ("networks", "subnets", "subnetpools"))
+
+
+def test_a_lost_memory_is_restored_from_the_tags(world: World, network: Network, subnet: Subnet) -> None:
+    port = world.neutron.add_port(network, address="10.10.0.5")
+    before = copy.deepcopy(world.neutron_state())
+    made = adopt(world, network, "10.10.0.0/24")
+    world.plugin.close()
+    for file in world.state_dir.glob("libnetwork.sqlite*"):
+        file.unlink()
+    world.restart()
+
+    container = world.docker.run(made, ip="10.10.0.5")
+
+    assert (container.interface["MacAddress"], container.joined["Gateway"]) == (port.mac, str(subnet.gateway))
+    world.docker.remove(container)
+    world.docker.remove_network(made)
+    assert world.neutron_state() == before

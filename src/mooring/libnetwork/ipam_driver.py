@@ -146,7 +146,10 @@ class IpamDriver:
         """Return the port whose IPv4 address this container was just given, if an IPv6 address is asked for now."""
         if place.subnet.cidr.version != IPV6:
             return None
-        reservation = self._reservations.half_made(request.pool_id, request.container)
+        if place.record:
+            reservation = self._reservations.half_made(request.pool_id, request.container)
+        else:
+            reservation = self._reservations.half_made_on(place.subnet.network_id, request.container)
         return self._ports.reserved(reservation) if reservation else None
 
     def _make(

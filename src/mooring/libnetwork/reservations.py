@@ -51,14 +51,16 @@ class Reservations:
 
         Docker asks for a container's IPv4 address first and then for its IPv6 address, one network at a time.
         """
-        return self._first(
-            "container = ? AND endpoint IS NULL AND NOT doomed"
-            " AND port_id NOT IN (SELECT port_id FROM address WHERE version = 6)"
-            " AND port_id IN (SELECT port_id FROM address JOIN subnet_use AS v4 USING (pool_id)"
-            " JOIN subnet_use AS v6 USING (docker_id) WHERE v6.pool_id = ?) ORDER BY reserved_at DESC, rowid DESC",
-            container,
+        return self._half_made(
+            "port_id IN (SELECT port_id FROM address JOIN subnet_use AS v4 USING (pool_id)"
+            " JOIN subnet_use AS v6 USING (docker_id) WHERE v6.pool_id = ?)",
             pool_id,
+            container,
         )
+
+    def half_made_on(self, network_id: str, container: str) -> Reservation | None:
+        """Return the same for a Neutron network of which no Docker network is known."""
+        return self._half_made("network_id = ? AND port_id IN (SELECT port_id FROM address)", network_id, container)
 
     def claimed_by(self, endpoint: str) -> Reservation | None:
         """Return the reservation that an endpoint has claimed."""
@@ -134,6 +136,14 @@ class Reservations:
     def forget(self, port_id: str) -> None:
         """End a reservation of which nothing is left."""
         self._db.write("DELETE FROM reservation WHERE port_id = ?", port_id)
+
+    def _half_made(self, where: str, place: str, container: str) -> Reservation | None:
+        return self._first(
+            f"{where} AND container = ? AND endpoint IS NULL AND NOT doomed"  # noqa: S608 - our words
+            " AND port_id NOT IN (SELECT port_id FROM address WHERE version = 6) ORDER BY reserved_at DESC, rowid DESC",
+            place,
+            container,
+        )
 
     def _first(self, where: str, *values: object) -> Reservation | None:
         found = self._all(where, *values)

@@ -1,0 +1,259 @@
+"""A real dockerd drives the plugin, in a network namespace of its own; veth pairs stand in for VFs.
+
+Needs root, dockerd, docker and busybox (Debian: docker.io, busybox-static).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from libnetwork_world import FakeAttachments, World
+
+from mooring.attach.types import Attachment
+from mooring.libnetwork.server import PluginServer, listen
+from mooring.neutron.model import Network, Port
+
+DRIVER = f"mooring-test-{os.getpid()}"
+TOOLS = ("dockerd", "docker", "busybox", "unshare", "nsenter", "ip")
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="dockerd needs root"),
+    pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
+]
+
+
+class Dockerd:
+    """An engine of our own: its files under one directory, its network in one namespace."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._ready = threading.Event()
+        options = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+        places = [f"--data-root={home}/data", f"--exec-root={home}/exec", f"--pidfile={home}/pid"]
+        driver = ["--storage-driver=vfs", "--exec-opt=native.cgroupdriver=cgroupfs"]
+        self._process = subprocess.Popen(
+            ["unshare", "--net", "dockerd", f"--host={self.address}", *places, *options, *driver],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._log: list[str] = []
+        self._reader = threading.Thread(target=self._read_log)
+        self._reader.start()
+        assert self._ready.wait(timeout=60), "".join(self._log)
+
+    @property
+    def address(self) -> str:
+        return f"unix://{self._home}/docker.sock"
+
+    def __call__(self, *words: str) -> str:
+        """Run a docker command; raise AssertionError with what the user reads when it fails."""
+        done = subprocess.run(["docker", "--host", self.address, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def in_namespace(self, *words: str) -> str:
+        command = ["nsenter", "--net", "--target", str(self._process.pid), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._reader.join(timeout=10)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._log.append(line)
+            if "API listen on" in line:
+                self._ready.set()
+
+
+class VethAttachments(FakeAttachments):
+    """The core of the unit tests, with an interface to hand over."""
+
+    engine: Dockerd
+
+    def attach(self, attachment: str) -> Attachment:
+        attached = super().attach(attachment)
+        name = f"vf{attachment[:8]}"
+        self.engine.in_namespace("ip", "link", "add", name, "address", attached.mac, "type", "veth", "peer", f"p{name}")
+        self.engine.in_namespace("ip", "link", "set", f"p{name}", "up")
+        return Attachment(
+            id=attached.id, port=attached.port, interface=name, device=attached.device, mac=attached.mac, mtu=1500
+        )
+
+    def detach(self, attachment: str) -> None:
+        name = f"vf{attachment[:8]}"
+        if attachment in self.leases and name in self.engine.in_namespace("ip", "-o", "link"):
+            self.engine.in_namespace("ip", "link", "delete", name)
+        super().detach(attachment)
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    home = tmp_path_factory.mktemp("docker")
+    engine = Dockerd(home)
+    files = home / "image" / "bin"
+    files.mkdir(parents=True)
+    busybox = shutil.which("busybox")
+    assert busybox is not None
+    shutil.copy(busybox, files / "busybox")
+    (files / "ip").symlink_to("busybox")
+    (files / "sleep").symlink_to("busybox")
+    archive = shutil.make_archive(str(home / "image"), "tar", home / "image")
+    engine("import", archive, "busybox")
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def world(docker: Dockerd, tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    core = VethAttachments(world.neutron)
+    core.engine = docker
+    world.core = core
+    world.restart()
+    path = Path(f"/run/docker/plugins/{DRIVER}.sock")
+    server = PluginServer(world.plugin.app, listen(path))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield world
+    for name in docker("ps", "--all", "--quiet").split():
+        docker("rm", "--force", name)
+    for name in docker("network", "ls", "--quiet", "--filter", "name=kuryr_").split():
+        docker("network", "rm", name)
+    server.stop()
+    thread.join(timeout=10)
+    path.unlink()
+    world.plugin.close()
+
+
+@pytest.fixture
+def network(world: World) -> Network:
+    network = world.neutron.add_network()
+    world.neutron.add_subnet(network, "10.10.0.0/24")
+    return network
+
+
+@pytest.fixture
+def port(world: World, network: Network) -> Port:
+    return world.neutron.add_port(network, address="10.10.0.5")
+
+
+def create_network(docker: Dockerd, network: Network, *more: str, ipam: str = DRIVER) -> None:
+    uuid = f"neutron.net.uuid={network.id}"
+    docker("network", "create", "-d", DRIVER, f"--ipam-driver={ipam}", "-o", uuid, *more, "kuryr_net")
+
+
+def run(docker: Dockerd, *options: str) -> Mapping[str, Any]:
+    """Start a container and return what ``docker inspect`` says of its network."""
+    name = docker("run", "--detach", *options, "busybox", "/bin/sleep", "600")
+    networks: Mapping[str, Any] = json.loads(docker("inspect", name))[0]["NetworkSettings"]["Networks"]
+    return {**networks["kuryr_net"], "Container": name}
+
+
+def inside(docker: Dockerd, container: Mapping[str, Any], *words: str) -> str:
+    return docker("exec", container["Container"], "/bin/ip", *words)
+
+
+GUIDE = ("--subnet=10.10.0.0/24", "--gateway=10.10.0.1")
+
+
+def test_the_guides_commands_give_the_container_the_ports_interface(
+    docker: Dockerd, world: World, network: Network, port: Port
+) -> None:
+    create_network(docker, network, *GUIDE)
+
+    container = run(docker, "--net=kuryr_net", "--ip=10.10.0.5")
+
+    assert (container["IPAddress"], container["MacAddress"]) == ("10.10.0.5", port.mac)
+    link = inside(docker, container, "addr", "show", "eth0")
+    assert port.mac in link
+    assert "10.10.0.5/24" in link
+    assert "default via 10.10.0.1 dev eth0" in inside(docker, container, "route")
+    docker("rm", "--force", container["Container"])
+    assert world.neutron.now(port.id).vif_type == "unbound"
+    docker("network", "rm", "kuryr_net")
+    assert not world.neutron.server.tables["subnetpools"]
+
+
+@pytest.mark.usefixtures("port")
+def test_a_container_restarts_with_its_port(docker: Dockerd, network: Network) -> None:
+    create_network(docker, network, *GUIDE)
+    container = run(docker, "--net=kuryr_net", "--ip=10.10.0.5")
+
+    docker("restart", "--time=0", container["Container"])
+
+    assert "10.10.0.5/24" in inside(docker, container, "addr", "show", "eth0")
+
+
+def test_the_command_lines_endpoint_option_names_the_port(docker: Dockerd, network: Network, port: Port) -> None:
+    create_network(docker, network, ipam="null")
+
+    container = run(docker, "--network", f"name=kuryr_net,driver-opt=neutron.port.uuid={port.id}")
+
+    assert (container["IPAddress"], container["MacAddress"]) == ("10.10.0.5", port.mac)
+    assert "10.10.0.5/24" in inside(docker, container, "addr", "show", "eth0")
+
+
+@pytest.mark.usefixtures("world")
+def test_a_port_is_made_and_deleted_with_the_container(docker: Dockerd, world: World, network: Network) -> None:
+    create_network(docker, network, *GUIDE, "-o", "neutron.vnic_type=direct")
+
+    container = run(docker, "--net=kuryr_net")
+
+    (port,) = world.neutron.server.tables["ports"].values()
+    assert container["MacAddress"] == port["mac_address"]
+    docker("rm", "--force", container["Container"])
+    assert not world.neutron.server.tables["ports"]
+
+
+def test_dual_stack_needs_the_ipv4_address_only(docker: Dockerd, world: World, network: Network) -> None:
+    world.neutron.add_subnet(network, "2001:db8::/64")
+    subnets = {item["ip_version"]: item["id"] for item in world.neutron.server.tables["subnets"].values()}
+    addresses = {4: "10.10.0.7", 6: "2001:db8::7"}
+    fixed = [{"subnet_id": subnets[version], "ip_address": address} for version, address in addresses.items()]
+    world.neutron.add_port(network, fixed_ips=fixed)
+    create_network(docker, network, "--ipv6", *GUIDE, "--subnet=2001:db8::/64")
+
+    container = run(docker, "--net=kuryr_net", "--ip=10.10.0.7")
+
+    assert container["GlobalIPv6Address"] == "2001:db8::7"
+    assert "2001:db8::7/64" in inside(docker, container, "addr", "show", "eth0")
+    assert "default via 2001:db8::1 dev eth0" in inside(docker, container, "-6", "route")
+
+
+def test_a_network_without_gateway_makes_a_container_without_default_route(docker: Dockerd, world: World) -> None:
+    network = world.neutron.add_network()
+    world.neutron.add_subnet(network, "10.10.0.0/24", gateway_ip=None)
+    world.neutron.add_port(network, address="10.10.0.5")
+    create_network(docker, network, "--subnet=10.10.0.0/24")
+
+    container = run(docker, "--net=kuryr_net", "--ip=10.10.0.5")
+
+    assert "10.10.0.5/24" in inside(docker, container, "addr", "show", "eth0")
+    assert "default" not in inside(docker, container, "route")
+
+
+@pytest.mark.usefixtures("world")
+def test_the_user_reads_why_a_container_was_refused(docker: Dockerd, network: Network) -> None:
+    create_network(docker, network, *GUIDE)
+
+    with pytest.raises(AssertionError, match=r"no Neutron port with address 10.10.0.99 on subnet 10.10.0.0/24"):
+        run(docker, "--net=kuryr_net", "--ip=10.10.0.99")
+
+
+@pytest.mark.usefixtures("world")
+def test_the_user_reads_why_a_network_was_refused(docker: Dockerd, network: Network) -> None:
+    with pytest.raises(AssertionError, match=r"its subnet 10.10.0.0/24 has gateway 10.10.0.1, not 10.10.0.254"):
+        create_network(docker, network, "--subnet=10.10.0.0/24", "--gateway=10.10.0.254")
