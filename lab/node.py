@@ -21,6 +21,11 @@ enabled_drivers = kuryr.lib.binding.drivers.veth, kuryr.lib.binding.drivers.hw_v
 """
 UNIT = "mooring-node.service"
 START_SECONDS = 120
+PACKAGED = {
+    "systemd/mooring-node.service": f"/etc/systemd/system/{UNIT}",
+    "udev/70-mooring.rules": "/etc/udev/rules.d/70-mooring.rules",
+    "udev/70-mooring.link": "/etc/systemd/network/70-mooring.link",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +42,11 @@ class MooringNode:
 
     def configure(self) -> None:
         """Install the service and write kuryr.conf as the guide has it, and mooring.conf with what it leaves out."""
-        self.guest.run("mkdir -p /etc/mooring /etc/kuryr /etc/udev/rules.d")
+        self.guest.run("mkdir -p /etc/mooring /etc/kuryr /etc/udev/rules.d /etc/systemd/network")
         self.write("/etc/kuryr/kuryr.conf", KURYR_CONF)
         self.write("/etc/mooring/mooring.conf", self._mooring_conf())
-        self.guest.put(PROJECT / "packaging" / "systemd" / UNIT, f"/etc/systemd/system/{UNIT}")
-        self.guest.put(PROJECT / "packaging" / "udev" / "70-mooring.rules", "/etc/udev/rules.d/70-mooring.rules")
+        for source, target in PACKAGED.items():
+            self.write(target, (PROJECT / "packaging" / source).read_text())
         self.guest.run("udevadm control --reload && systemctl daemon-reload")
 
     def start(self) -> None:

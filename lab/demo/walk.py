@@ -19,8 +19,8 @@ CIDR, GATEWAY = "10.10.0.0/24", "10.10.0.1"
 VLAN, OTHER_VLAN = 150, 151
 OTHER_ADDRESS = "10.10.0.200"
 PHYSICAL_NETWORK = "physnet2"
-# An 82576 VF on the PF of physnet2, by the lab's own arrangement.
-SLOT, VENDOR_INFO = "0000:02:10.0", "8086:10ca"
+# The last VF of the PF on physnet2, by the arrangement of the lab: those that name none begin with the first.
+SLOT, VENDOR_INFO = "0000:02:11.4", "8086:10ca"
 IMAGE = "ubuntu"
 ACTIVE_SECONDS = 30
 VFS_OF_A_NODE = 14
