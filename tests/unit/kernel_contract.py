@@ -30,6 +30,7 @@ class World(Protocol):
     def add_address(self, vf: VirtualFunction, address: str) -> None: ...
     def add_upper(self, vf: VirtualFunction, name: str) -> None: ...
     def bind_driver(self, vf: VirtualFunction, driver: str | None) -> None: ...
+    def set_pf_up(self, pf: PhysicalFunction, *, up: bool) -> None: ...
 
 
 def card(world: World) -> PhysicalFunction:
@@ -120,6 +121,19 @@ class KernelContract:
     def test_a_limit_above_the_link_speed_is_refused(self, world: World) -> None:
         with pytest.raises(KernelRefused, match="max_tx_rate 100000"):
             world.kernel.write_settings(vf_of(world), VfSettings(mac=MAC, max_tx_rate=100_000))
+
+    def test_a_pf_that_is_down_takes_a_mac_and_a_vlan_but_no_limit(self, world: World) -> None:
+        world.set_pf_up(card(world), up=False)
+        with pytest.raises(KernelRefused, match="max_tx_rate 100"):
+            world.kernel.write_settings(vf_of(world), VfSettings(mac=MAC, vlan=3, max_tx_rate=100))
+        assert (held(world).mac, held(world).vlan, held(world).max_tx_rate) == (MAC, 3, 0)
+
+    def test_a_pf_that_is_down_teaches_its_vfs_no_mac(self, world: World) -> None:
+        world.set_pf_up(card(world), up=False)
+        with pytest.raises(NotClean, match="must be up"):
+            adopted(world)
+        world.set_pf_up(card(world), up=True)
+        assert adopted(world).mac == MAC
 
     def test_a_vf_that_the_pf_does_not_have_is_gone(self, world: World) -> None:
         stranger = replace(vf_of(world), index=99)

@@ -26,6 +26,7 @@ class FakeWorld:
         self.add_address = self.kernel.add_address
         self.add_upper = self.kernel.add_upper
         self.bind_driver = self.kernel.bind_driver
+        self.set_pf_up = self.kernel.set_pf_up
 
 
 class TestFakeKernel(KernelContract):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
 from mooring.host import links
-from mooring.host.adoption import adopt
+from mooring.host.adoption import adopt, verify_adopted
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import Netdev, VfSettings
 from mooring.host.settings import read_held, write_settings
@@ -50,9 +50,7 @@ class LinuxKernel:
     def adopt_mac(self, vf: VirtualFunction, mac: str, *, name: str) -> Netdev:
         """Make the VF's driver take over the MAC that the PF holds, and bring its interface home as ``name``."""
         netdev = adopt(self._sysfs, self._now(vf), mac, name)
-        held = read_held(self._pf_side(vf.parent), vf).mac
-        if held != mac:
-            raise NotClean(vf.address, f"interface {name} has MAC {mac}, but the PF holds {held}")
+        verify_adopted(vf, netdev, read_held(self._pf_side(vf.parent), vf), mac)
         return netdev
 
     def netdev(self, device: PhysicalFunction | VirtualFunction) -> Netdev | None:

@@ -42,7 +42,9 @@ def attributes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[
     while start + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, start)
         yield kind & _KIND_MASK, start + _ATTRIBUTE.size, start + length
-        start += max(length + 3 & ~3, _ATTRIBUTE.size)
+        if length < _ATTRIBUTE.size:
+            return
+        start += length + 3 & ~3
 
 
 def text(data: bytes, start: int, end: int) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
 from mooring.host.failures import kernel_errors
@@ -36,18 +39,29 @@ def _unbind(sysfs: Sysfs, address: PciAddress) -> None:
 
 
 def _bind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
-    doing = f"binding {driver or 'a driver'}"
+    path = sysfs.path(address)
+    with suppress(DeviceGone), kernel_errors(f"binding {driver or 'a driver'}", address), _may_probe(path, driver):
+        sysfs.bind_path(driver).write_text(str(address))
+    # The kernel says ENODEV, or nothing at all, when no driver takes the device.
+    if sysfs.driver(address) is None:
+        if not path.exists():
+            raise DeviceGone("binding its driver", address, "the VF left the host")
+        remedy = "load its network driver, and see to sriov_drivers_autoprobe of its PF and the kernel's log"
+        raise NotClean(address, f"no driver took it; {remedy}")
+
+
+@contextmanager
+def _may_probe(path: Path, driver: str | None) -> Iterator[None]:
+    """Let the driver have the VF even where the operator keeps drivers from new VFs (sriov_drivers_autoprobe 0)."""
+    override = path / "driver_override"
+    if driver is None or override.read_text().strip() not in {"", "(null)"}:
+        yield
+        return
+    override.write_text(driver)
     try:
-        with kernel_errors(doing, address):
-            sysfs.bind_path(driver).write_text(str(address))
-    except DeviceGone as exc:
-        if not sysfs.path(address).exists():
-            raise
-        raise NotClean(
-            address,
-            f"{doing} failed although the device is there; is the driver loaded, and sriov_drivers_autoprobe of its "
-            f"PF not 0?",
-        ) from exc
+        yield
+    finally:
+        override.write_text("\n")
 
 
 def _await_interface(sysfs: Sysfs, address: PciAddress, events: LinkEvents) -> str | None:

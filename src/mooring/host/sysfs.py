@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -91,25 +92,22 @@ class Sysfs:
 
     def _physical_function(self, address: PciAddress) -> PhysicalFunction:
         path = f"{self._devices}/{address}"
-        vendor, numa_node = _hex_id(_read(path, "vendor")), _numa_node(path)
-        # Linux gives every VF its PF's vendor and one product id (drivers/pci/iov.c): two reads serve hundreds of VFs.
-        vf_product = _hex_id(_read(path, "sriov_vf_device"))
+        family = _Family.read(path, address)
         return PhysicalFunction(
             address=address,
-            vendor_id=vendor,
+            vendor_id=family.vendor_id,
             product_id=_hex_id(_read(path, "device")),
-            numa_node=numa_node,
+            numa_node=family.numa_node,
             netdev=_interfaces(path)[0],
             driver=_link_name(path, "driver"),
             total_vfs=int(_read(path, "sriov_totalvfs")),
-            vfs=tuple(
-                _vf(f"{self._devices}/{vf}", address, index, vendor, vf_product, numa_node)
-                for index, vf in sorted(_virtfns(path))
-            ),
+            vfs=tuple(_vf(f"{self._devices}/{vf}", index, family) for index, vf in sorted(_virtfns(path))),
         )
 
     def _virtual_function(self, parent: PciAddress, address: PciAddress) -> VirtualFunction | None:
-        return next((vf for vf in self._physical_function(parent).vfs if vf.address == address), None)
+        path = f"{self._devices}/{parent}"
+        index = next((index for index, vf in _virtfns(path) if vf == str(address)), None)
+        return None if index is None else _vf(f"{self._devices}/{address}", index, _Family.read(path, parent))
 
     def _skip(self, name: str, reason: str) -> None:
         if self._skipped.get(name) != reason:  # once, not at every rescan
@@ -117,19 +115,31 @@ class Sysfs:
             self._skipped[name] = reason
 
 
-def _vf(
-    path: str, parent: PciAddress, index: int, vendor_id: str, product_id: str, numa_node: int | None
-) -> VirtualFunction:
-    driver = _link_name(path, "driver")
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What a PF's VFs have in common: Linux gives them its vendor, one product id and its place (drivers/pci/iov.c)."""
+
+    parent: PciAddress
+    vendor_id: str
+    vf_product_id: str
+    numa_node: int | None
+
+    @classmethod
+    def read(cls, path: str, parent: PciAddress) -> _Family:
+        product_id = _hex_id(_read(path, "sriov_vf_device"))
+        return cls(parent, _hex_id(_read(path, "vendor")), product_id, _numa_node(path))
+
+
+def _vf(path: str, index: int, family: _Family) -> VirtualFunction:
     netdev, has_interface = _interfaces(path)
     return VirtualFunction(
         address=PciAddress.parse(os.path.basename(path)),
-        vendor_id=vendor_id,
-        product_id=product_id,
-        numa_node=numa_node,
-        parent=parent,
+        vendor_id=family.vendor_id,
+        product_id=family.vf_product_id,
+        numa_node=family.numa_node,
+        parent=family.parent,
         index=index,
-        driver=driver,
+        driver=_link_name(path, "driver"),
         netdev=netdev,
         elsewhere=has_interface and netdev is None,
     )

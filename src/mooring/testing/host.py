@@ -110,7 +110,7 @@ class FakeHost:
     def bind_driver(self, vf: VirtualFunction, driver: str | None) -> None:
         """Bind the VF to another driver, or to none."""
         pf, fake = self._card(vf)
-        self._bind(fake, pf.vf_driver) if driver == pf.vf_driver else self._unbind(fake, driver)
+        self._bind(pf, fake, pf.vf_driver) if driver == pf.vf_driver else self._unbind(fake, driver)
 
     def set_pf_up(self, pf: PhysicalFunction, *, up: bool) -> None:
         """Set the PF's interface up with carrier, or down."""
@@ -177,13 +177,18 @@ class FakeHost:
         pf.vfs.clear()
         for index in range(count):
             pf.vfs[index] = FakeVf(address=pf.vf_address(index), driver=None, settings=unset)
-            self._bind(pf.vfs[index], pf.vf_driver)
+            self._bind(pf, pf.vfs[index], pf.vf_driver)
 
-    def _bind(self, vf: FakeVf, driver: str) -> FakeInterface:
-        """Probe the VF: the driver takes the MAC that was set on the PF, or announces one of its own."""
+    def _bind(self, pf: FakePf, vf: FakeVf, driver: str) -> FakeInterface:
+        """Probe the VF: its driver learns the MAC that was set on the PF, or announces one of its own.
+
+        A PF that is down answers no VF.
+        """
         self._unbind(vf, driver)
         name = next(name for n in itertools.count() if (name := f"eth{n}") not in self._names(None))
         vf.interface = FakeInterface(name=name, index=next(self._indexes), mac=self._fresh_mac())
+        if not pf.interface.up:
+            return vf.interface
         if vf.mac_was_set:
             vf.interface.mac = vf.settings.mac
         else:

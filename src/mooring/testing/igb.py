@@ -120,7 +120,10 @@ class FakePf:
         vf.settings = replace(vf.settings, vlan=wanted.vlan, qos=wanted.qos)
 
     def _write_rates(self, vf: FakeVf, wanted: VfSettings) -> None:
-        if (wanted.min_tx_rate and "min_tx_rate" in self.unsupported) or wanted.max_tx_rate > _LINK_SPEED:
+        """Limit the VF; without link there is no speed to measure the limit by, not even that of no limit."""
+        if wanted.min_tx_rate and "min_tx_rate" in self.unsupported:
+            raise NetlinkError(errno.EINVAL)
+        if wanted.max_tx_rate > _LINK_SPEED or not self.interface.up:
             raise NetlinkError(errno.EINVAL)
         vf.settings = replace(vf.settings, min_tx_rate=wanted.min_tx_rate, max_tx_rate=wanted.max_tx_rate)
 

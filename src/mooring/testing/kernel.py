@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from mooring.errors import KernelRefused, NotClean
+from mooring.host.adoption import verify_adopted
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import Netdev, VfSettings
 from mooring.host.settings import write_settings
@@ -91,13 +92,10 @@ class FakeKernel(FakeHost):
         pf, fake = self._card(vf)
         if fake.driver and fake.interface is None:
             raise NotClean(vf.address, f"its driver {fake.driver} shows no network interface")
-        interface = self._bind(fake, pf.vf_driver)
+        interface = self._bind(pf, fake, pf.vf_driver)
         with kernel_errors(f"renaming interface {interface.name} to {name}", vf.address):
             self._rename(interface, name)
-        if not interface.mac == fake.settings.mac == mac:
-            raise NotClean(
-                vf.address, f"interface {name} has MAC {interface.mac}, but the PF holds {fake.settings.mac}"
-            )
+        verify_adopted(vf, interface.seen(), fake.settings, mac)
         return interface.seen()
 
     @_call
