@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,42 @@ class TestAnExistingPortByItsAddress:
 
         world.docker.call("NetworkDriver.Join", winner)
         assert world.neutron.now(port.id).device_id == "a" * 64
+
+    @pytest.mark.usefixtures("port")
+    def test_of_many_containers_that_race_for_one_port_one_starts(self, world: World, network: Network) -> None:
+        networks = [kuryr_net(world, network) for _ in range(6)]
+
+        def start(made: DockerNetwork) -> Container | str:
+            try:
+                return world.docker.run(made, ip="10.0.0.5")
+            except DockerError as exc:
+                return str(exc)
+
+        with ThreadPoolExecutor(len(networks)) as threads:
+            results = list(threads.map(start, networks))
+
+        started = [result for result in results if isinstance(result, Container)]
+        assert len(started) == 1
+        assert all("is in use by" in result for result in results if isinstance(result, str))
+        assert list(world.core.leases) == [started[0].endpoint]
+        world.docker.remove(started[0])
+        assert reserved(world) == 0
+
+    def test_an_address_off_the_subnet_is_refused_naming_the_subnet(self, world: World, network: Network) -> None:
+        made = kuryr_net(world, network)
+
+        with pytest.raises(DockerError, match=r"address 172.16.0.5 on subnet 10.0.0.0/24"):
+            world.docker.run(made, ip="172.16.0.5")
+
+    def test_an_address_of_an_ipam_driver_that_is_not_ours_names_the_port_too(
+        self, world: World, network: Network, port: Port
+    ) -> None:
+        made = kuryr_net(world, network)
+        body = {"NetworkID": made.id, "EndpointID": "e" * 64, "Interface": {"Address": "10.0.0.5/24"}}
+
+        answer = world.docker.call("NetworkDriver.CreateEndpoint", body)
+
+        assert answer == {"Interface": {"MacAddress": port.mac}}
 
     @pytest.mark.usefixtures("port")
     def test_a_late_release_of_an_address_does_not_touch_its_new_container(

@@ -117,7 +117,6 @@ class NetworkDriver:
         if request.options.get(protocol.PORTMAP_OPTION):
             log.warning(
                 "ports.not-published",
-                endpoint=request.endpoint_id[:12],
                 reason="a container on an SR-IOV port is reached at its own address, past this host's network stack",
             )
         return protocol.Reply()

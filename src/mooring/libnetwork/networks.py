@@ -65,7 +65,7 @@ class Networks:
                 self._dismantle_or_owe(self._written(record))
                 raise
             self._records.save_network(record)
-            log.info("network.created", network=record.docker_id[:12], neutron=record.network_id, made=record.created)
+            log.info("network.created", neutron=record.network_id, made=record.created)
 
     def delete(self, docker_id: str) -> None:
         """Give back or delete what a Docker network has in Neutron; what Neutron does not answer now is owed."""
@@ -74,7 +74,7 @@ class Networks:
             for record in (known,) if known else self._directory.tagged(docker_id):
                 self._records.save_network(record, doomed=True)
                 self._dismantle_or_owe(record)
-                log.info("network.deleted", network=docker_id[:12], neutron=record.network_id)
+                log.info("network.deleted", neutron=record.network_id)
 
     def pay_debts(self) -> None:
         """Take away what is left of deleted networks."""

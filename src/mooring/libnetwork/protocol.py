@@ -54,6 +54,10 @@ class Message(BaseModel):
     def _null_is_absent(cls, data: object) -> object:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
+    def log_facts(self) -> dict[str, str]:
+        """Return what tells this call from others in a log."""
+        return {}
+
 
 class NoArguments(Message):
     """The body of a call without arguments; dockerd sends none at all."""
@@ -64,11 +68,19 @@ class NetworkRequest(Message):
 
     network_id: Id = Field(alias="NetworkID")
 
+    def log_facts(self) -> dict[str, str]:
+        """Return the network's id, as short as Docker shows it."""
+        return {"network": self.network_id[:12]}
+
 
 class EndpointRequest(NetworkRequest):
     """A call about an endpoint of a Docker network."""
 
     endpoint_id: Id = Field(alias="EndpointID")
+
+    def log_facts(self) -> dict[str, str]:
+        """Return the ids of network and endpoint, as short as Docker shows them."""
+        return {"network": self.network_id[:12], "endpoint": self.endpoint_id[:12]}
 
 
 class IpamData(Message):
@@ -158,6 +170,10 @@ class PoolRequest(Message):
     """A call about an address pool."""
 
     pool_id: Id = Field(alias="PoolID")
+
+    def log_facts(self) -> dict[str, str]:
+        """Return the pool's id."""
+        return {"pool": self.pool_id}
 
 
 class AddressRequest(PoolRequest):

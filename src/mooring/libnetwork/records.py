@@ -105,8 +105,10 @@ class Records:
         return found[0] if found else None
 
     def pool_for(self, cidr: IpNetwork) -> PoolRecord | None:
-        """Return the pool that was requested for a CIDR, the one still without a network before others."""
-        found = self._pools("cidr = ? AND NOT doomed ORDER BY pending DESC, rowid DESC", str(cidr))
+        """Return the pool that was requested for a network of a CIDR, or else the user's that serves such already."""
+        found = self._pools(
+            "cidr = ? AND NOT doomed AND (pending OR NOT created) ORDER BY pending DESC, rowid DESC", str(cidr)
+        )
         return found[0] if found else None
 
     def doomed_pools(self) -> tuple[PoolRecord, ...]:

@@ -17,6 +17,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import structlog
 from pydantic import ValidationError
+from structlog.contextvars import bind_contextvars, clear_contextvars
 from waitress import create_server
 
 from mooring.errors import (
@@ -66,6 +67,7 @@ class PluginApp:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one call, and log it in one line."""
+        clear_contextvars()
         began = time.monotonic()
         call = environ.get("PATH_INFO", "").lstrip("/")
         status, reply = self._answer(call, environ)
@@ -85,6 +87,7 @@ class PluginApp:
             return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{call}: {length} bytes are more than {MAX_BODY}")
         try:
             request = _parse(call, route.request, environ["wsgi.input"].read(length))
+            bind_contextvars(**request.log_facts())
             return HTTPStatus.OK, route.handler(request).model_dump_json(by_alias=True, exclude_none=True)
         except MooringError as exc:
             log.warning("docker.call-failed", call=call, code=exc.code, error=str(exc))
