@@ -8,7 +8,7 @@ import pytest
 from mooring.host.failures import NetlinkError
 from mooring.host.kernel import LinkState, VfSettings
 from mooring.host.netlink import attribute
-from mooring.host.vf_info import IFLA_NUM_VF, IFLA_VFINFO_LIST, VfAttribute, encode_vf_attribute, parse_vf_list
+from mooring.host.vf_info import IFLA_NUM_VF, IFLA_VFINFO_LIST, VfAttribute, encode_vf_attribute, parse_vf, vf_entries
 
 MAC = "fa:16:3e:00:00:0a"
 _NUMBER = struct.Struct("=I")
@@ -46,8 +46,12 @@ def message(*entries: bytes, count: int | None = None) -> bytes:
     return name + numbers(IFLA_NUM_VF, len(entries) if count is None else count) + header + vf_list + name
 
 
+def parse_vf_list(data: bytes) -> dict[int, VfSettings]:
+    return {index: parse_vf(data, *place) for index, place in vf_entries(data, 0).items()}
+
+
 def test_a_vf_is_read_attribute_by_attribute() -> None:
-    assert parse_vf_list(message(vf_entry(4, vlan=100, trust=1, link=2)), 0) == {
+    assert parse_vf_list(message(vf_entry(4, vlan=100, trust=1, link=2))) == {
         4: VfSettings(
             mac=MAC,
             vlan=100,
@@ -62,35 +66,35 @@ def test_a_vf_is_read_attribute_by_attribute() -> None:
 
 
 def test_what_the_driver_does_not_report_is_none() -> None:
-    (settings,) = parse_vf_list(message(vf_entry(0, spoof=-1, trust=-1)), 0).values()
+    (settings,) = parse_vf_list(message(vf_entry(0, spoof=-1, trust=-1))).values()
     assert (settings.spoof_check, settings.trust) == (None, None)
 
 
 def test_a_service_tag_is_told_from_a_customer_tag() -> None:
-    listed = parse_vf_list(message(vf_entry(0, vlan=7), vf_entry(1, vlan=7, protocol=0x88A8)), 0)
+    listed = parse_vf_list(message(vf_entry(0, vlan=7), vf_entry(1, vlan=7, protocol=0x88A8)))
     assert [listed[index].service_tag for index in (0, 1)] == [False, True]
 
 
 def test_vfs_are_keyed_by_their_own_index_and_not_by_their_place() -> None:
-    assert set(parse_vf_list(message(vf_entry(5), vf_entry(2)), 0)) == {5, 2}
+    assert set(parse_vf_list(message(vf_entry(5), vf_entry(2)))) == {5, 2}
 
 
 @pytest.mark.parametrize("count", [0, 1, 64, 108, 127, 221, 334, 335, 336, 337, 400, 1024])
 def test_a_card_may_have_any_number_of_vfs(count: int) -> None:
     entries = [vf_entry(index, vlan=index) for index in range(count)]
-    listed = parse_vf_list(message(*entries), 0)
+    listed = parse_vf_list(message(*entries))
     assert [listed[index].vlan for index in range(count)] == list(range(count))
 
 
 def test_a_list_that_misses_vfs_is_an_error() -> None:
     with pytest.raises(NetlinkError, match="counts 3 VFs but lists 2") as error:
-        parse_vf_list(message(vf_entry(0), vf_entry(1), count=3), 0)
+        parse_vf_list(message(vf_entry(0), vf_entry(1), count=3))
     assert error.value.errno == errno.EMSGSIZE
 
 
 def test_a_list_cut_short_is_an_error() -> None:
     with pytest.raises(NetlinkError, match="counts 2 VFs but lists 1"):
-        parse_vf_list(message(vf_entry(0), vf_entry(1))[:-40], 0)
+        parse_vf_list(message(vf_entry(0), vf_entry(1))[:-40])
 
 
 @pytest.mark.parametrize(

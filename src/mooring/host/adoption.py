@@ -19,7 +19,7 @@ from mooring.pci.device import VirtualFunction
 
 _DEFAULT_MTU = 1500  # ETH_DATA_LEN, what a fresh Ethernet interface has
 _ACCEPT_MAC = frozenset({"mlx5_core", "iavf", "i40evf", "ixgbevf", "bnxt_en"})
-_RESETTING = frozenset({errno.EAGAIN, errno.EBUSY, errno.EADDRNOTAVAIL})
+_RESETTING = frozenset({errno.EAGAIN, errno.EBUSY})
 _RESET_SECONDS, _RESET_PAUSE = 2.0, 0.05
 _RENAME_ATTEMPTS = 3
 
@@ -46,7 +46,7 @@ def verify_adopted(vf: VirtualFunction, netdev: Netdev, held: VfSettings, mac: s
 def _set_mac(vf: VirtualFunction, interface: str, mac: str) -> bool:
     """Set the MAC on the interface itself; False when the driver would not have it in time."""
     with kernel_errors(f"resetting interface {interface}", vf.address):
-        index = links.read_link(interface).netdev.index
+        index = links.index_of(interface)
         links.set_idle(index)
         links.set_mtu(index, _DEFAULT_MTU)
     deadline = time.monotonic() + _RESET_SECONDS
@@ -70,7 +70,7 @@ def _take_name(sysfs: Sysfs, vf: VirtualFunction, name: str) -> Netdev:
         if interface is None:
             break
         with kernel_errors(f"renaming interface {interface} to {name}", vf.address):
-            index = links.read_link(interface).netdev.index
+            index = links.index_of(interface)
             links.set_idle(index)
             links.rename(index, name)
             link = links.read_link(index)

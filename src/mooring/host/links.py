@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mooring.host.failures import NetlinkError
 from mooring.host.kernel import Netdev, VfSettings
 from mooring.host.netlink import attribute, attributes, dump, request, text
-from mooring.host.vf_info import VfAttribute, encode_vf_attribute, parse_vf_list
+from mooring.host.vf_info import VfAttribute, encode_vf_attribute, parse_vf, vf_entries
 
 _RTM_GETLINK, _RTM_SETLINK, _RTM_GETADDR = 18, 19, 22
 _ADDRESS, _NAME, _MTU, _EXT_MASK, _CARRIER, _PARENT_DEV_NAME = 1, 3, 4, 29, 33, 56
@@ -41,18 +43,35 @@ class PfInterface:
     """A PF's interface as the door to the settings of its VFs (mooring.host.settings.PfSide)."""
 
     def __init__(self, name: str) -> None:
-        self._index = socket.if_nametoindex(name)
+        self._index = index_of(name)
 
     def read(self) -> Mapping[int, VfSettings]:
         """Return what the PF holds for each VF, by VF index."""
-        (body,) = request(
-            _RTM_GETLINK, _identify(self._index) + attribute(_EXT_MASK, _NUMBER.pack(_VFS_WITHOUT_STATISTICS))
-        )
-        return parse_vf_list(body, _LINK.size)
+        body = self._ask()
+        return {index: parse_vf(body, *place) for index, place in vf_entries(body, _LINK.size).items()}
+
+    def read_one(self, vf_index: int) -> VfSettings | None:
+        """Return what the PF holds for a VF, or None when it has no such VF."""
+        body = self._ask()
+        place = vf_entries(body, _LINK.size).get(vf_index)
+        return parse_vf(body, *place) if place else None
 
     def write(self, vf_index: int, kind: VfAttribute, wanted: VfSettings) -> None:
         """Set one attribute of a VF; one per message, because a message with several may fail half done."""
         request(_RTM_SETLINK, _identify(self._index) + encode_vf_attribute(vf_index, kind, wanted))
+
+    def _ask(self) -> bytes:
+        mask = attribute(_EXT_MASK, _NUMBER.pack(_VFS_WITHOUT_STATISTICS))
+        (body,) = request(_RTM_GETLINK, _identify(self._index) + mask)
+        return body
+
+
+def index_of(name: str) -> int:
+    """Return an interface's index; raise NetlinkError (ENODEV) when there is none."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as exc:  # which tells no errno
+        raise NetlinkError(errno.ENODEV) from exc
 
 
 def rename(index: int, name: str) -> None:

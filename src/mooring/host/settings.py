@@ -27,8 +27,8 @@ _FIELDS: Mapping[VfAttribute, tuple[str, ...]] = {
 class PfSide(Protocol):
     """A PF as the holder of its VFs' settings. Both methods raise OSError as the kernel does."""
 
-    def read(self) -> Mapping[int, VfSettings]:
-        """Return what the PF holds for each VF, by VF index."""
+    def read_one(self, vf_index: int) -> VfSettings | None:
+        """Return what the PF holds for a VF, or None when it has no such VF."""
         ...
 
     def write(self, vf_index: int, kind: VfAttribute, wanted: VfSettings) -> None:
@@ -58,11 +58,11 @@ def write_settings(pf: PfSide, vf: VirtualFunction, wanted: VfSettings) -> froze
 
 def read_held(pf: PfSide, vf: VirtualFunction) -> VfSettings:
     """Return what the PF holds for the VF; raise DeviceGone when it knows no such VF."""
-    with kernel_errors("reading the settings of its VFs", vf.parent):
-        table = pf.read()
-    if vf.index not in table:
+    with kernel_errors(f"reading the settings of VF {vf.index}", vf.parent):
+        held = pf.read_one(vf.index)
+    if held is None:
         raise DeviceGone("reading its settings", vf.address, f"PF {vf.parent} has no VF {vf.index} any more")
-    return table[vf.index]
+    return held
 
 
 def _differing(held: VfSettings, wanted: VfSettings, kind: VfAttribute) -> set[str]:

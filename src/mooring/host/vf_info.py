@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from enum import IntEnum
+from itertools import islice
 
 from mooring.host.failures import NetlinkError
 from mooring.host.kernel import LinkState, VfSettings
@@ -34,43 +35,41 @@ class VfAttribute(IntEnum):
     VLAN_LIST = 12
 
 
-def parse_vf_list(data: bytes, start: int) -> dict[int, VfSettings]:
-    """Read the VFs of a link message whose attributes begin at ``start``, by VF index.
+def vf_entries(data: bytes, start: int) -> dict[int, tuple[int, int]]:
+    """Find the VFs in a link message whose attributes begin at ``start``: where each begins and ends, by VF index.
 
     The list is walked by the number of VFs (IFLA_NUM_VF), not by its own length: that has 16 bits and wraps above
     334 VFs, while the kernel still sends every entry. Raises NetlinkError (EMSGSIZE) when entries are missing.
     """
-    count, listed = 0, 0
-    settings: dict[int, VfSettings] = {}
+    count = 0
+    entries: dict[int, tuple[int, int]] = {}
     for kind, begin, _ in attributes(data, start):
         if kind == IFLA_NUM_VF:
             (count,) = _ONE.unpack_from(data, begin)
         elif kind == IFLA_VFINFO_LIST:
-            for entry, entry_begin, entry_end in attributes(data, begin):
-                if listed == count or entry != _IFLA_VF_INFO or entry_end > len(data):
-                    break
-                index, vf_settings = _parse_vf(data, entry_begin, entry_end)
-                settings[index] = vf_settings
-                listed += 1
+            for entry, entry_begin, entry_end in islice(attributes(data, begin), count):
+                if entry == _IFLA_VF_INFO and entry_end <= len(data):
+                    # Every attribute of a VF begins with the VF's index, so the first one does.
+                    entries[_ONE.unpack_from(data, entry_begin + 4)[0]] = (entry_begin, entry_end)
             break
-    if len(settings) != count:
-        raise NetlinkError(errno.EMSGSIZE, f"the kernel counts {count} VFs but lists {len(settings)}")
-    return settings
+    if len(entries) != count:
+        raise NetlinkError(errno.EMSGSIZE, f"the kernel counts {count} VFs but lists {len(entries)}")
+    return entries
 
 
-def _parse_vf(data: bytes, start: int, end: int) -> tuple[int, VfSettings]:
+def parse_vf(data: bytes, start: int, end: int) -> VfSettings:
+    """Read one of the entries."""
     found: dict[int, int] = {kind: begin for kind, begin, _ in attributes(data, start, end)}
 
     def number(kind: VfAttribute, default: int) -> int:
         return int(_TWO.unpack_from(data, found[kind])[1]) if kind in found else default
 
     mac = found[VfAttribute.MAC]
-    (index,) = _ONE.unpack_from(data, mac)
     _, vlan, qos = _THREE.unpack_from(data, found[VfAttribute.VLAN])
     min_rate, max_rate = 0, number(VfAttribute.TX_RATE, 0)
     if VfAttribute.RATE in found:
         _, min_rate, max_rate = _THREE.unpack_from(data, found[VfAttribute.RATE])
-    return int(index), VfSettings(
+    return VfSettings(
         mac=data[mac + 4 : mac + 10].hex(":"),
         vlan=vlan,
         qos=qos,

@@ -78,6 +78,11 @@ class FakePf:
         """Return what the PF holds for each VF."""
         return {index: vf.settings for index, vf in self.vfs.items()}
 
+    def read_one(self, vf_index: int) -> VfSettings | None:
+        """Return what the PF holds for a VF, or None when it has no such VF."""
+        vf = self.vfs.get(vf_index)
+        return vf.settings if vf else None
+
     def write(self, vf_index: int, kind: VfAttribute, wanted: VfSettings) -> None:
         """Set one attribute, or refuse it as igb does."""
         vf = self.vfs.get(vf_index)

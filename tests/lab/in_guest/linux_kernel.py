@@ -1,4 +1,4 @@
-"""The kernel contract on the guest's own cards. Runs inside a lab guest; see tests/lab/test_kernel_contract.py."""
+"""The kernel contract on the guest's own cards. Runs in a lab guest, for tests/lab/test_kernel_contract.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from kernel_contract import MAC, KernelContract, adopted, vf_of
 
 from mooring.errors import NotClean
-from mooring.host import links
+from mooring.host import adoption, links
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import VfSettings
 from mooring.host.linux import LinuxKernel
@@ -126,6 +126,23 @@ class TestLinuxKernel(KernelContract):
                 adopted(world)
         finally:
             autoprobe.write_text("1")
+
+    def test_a_driver_that_accepts_the_mac_is_not_rebound(
+        self, world: LinuxWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(adoption, "_ACCEPT_MAC", {"igbvf"})  # which accepts it of a trusted VF only
+        world.kernel.set_mtu(vf_of(world), 2000)
+        before = world.kernel.netdev(vf_of(world))
+        world.kernel.write_settings(vf_of(world), VfSettings(mac=MAC, trust=True))
+        after = world.kernel.adopt_mac(vf_of(world), MAC, name="vftest0")
+        assert before is not None
+        assert (after.index, after.mac, after.mtu, after.up) == (before.index, MAC, 1500, False)
+
+    def test_a_driver_that_does_not_accept_the_mac_is_rebound(
+        self, world: LinuxWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(adoption, "_ACCEPT_MAC", {"igbvf"})
+        assert adopted(world).mac == MAC
 
     def test_vfs_of_one_card_are_adopted_in_parallel(self, world: LinuxWorld) -> None:
         def adopt(index: int) -> str:

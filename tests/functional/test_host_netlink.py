@@ -1,0 +1,98 @@
+"""The rtnetlink wire against the running kernel, on an interface of this test's own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mooring.errors import DeviceGone, KernelRefused
+from mooring.host import links
+from mooring.host.failures import NetlinkError, kernel_errors
+from mooring.host.netlink import link_events
+
+NAME = f"nl{os.getpid()}"
+
+
+@pytest.fixture
+def index() -> Iterator[int]:
+    made = subprocess.run(
+        ["ip", "link", "add", NAME, "type", "veth", "peer", f"{NAME}p"], check=False, capture_output=True, text=True
+    )
+    if made.returncode != 0:
+        pytest.skip(f"no veth interfaces here: {made.stderr.strip()}")
+    number = links.index_of(NAME)
+    yield number
+    subprocess.run(["ip", "link", "delete", links.read_link(number).netdev.name], check=True)
+
+
+def test_an_interface_reads_back_as_it_was_set(index: int) -> None:
+    links.set_mac(index, "02:00:00:00:00:42")
+    links.set_mtu(index, 1400)
+    links.set_up(index, up=True)
+    netdev = links.read_link(NAME).netdev
+    assert (netdev.index, netdev.mac, netdev.mtu, netdev.up) == (index, "02:00:00:00:00:42", 1400, True)
+    links.set_idle(index)
+    assert not links.read_link(NAME).netdev.up
+
+
+def test_an_interface_keeps_its_index_when_it_is_renamed(index: int) -> None:
+    links.rename(index, f"{NAME}x")
+    assert links.read_link(index).netdev.name == f"{NAME}x"
+    with pytest.raises(NetlinkError) as error:
+        links.index_of(NAME)
+    assert error.value.errno == errno.ENODEV
+
+
+def test_a_name_that_is_taken_is_refused_with_what_to_do(index: int) -> None:
+    with (
+        pytest.raises(KernelRefused, match="another interface has this name") as refusal,
+        kernel_errors("renaming", NAME),
+    ):
+        links.rename(index, f"{NAME}p")
+    assert refusal.value.errno == errno.EEXIST
+
+
+def test_the_kernels_own_words_are_passed_on(index: int) -> None:
+    with pytest.raises(NetlinkError) as error:
+        links.set_mtu(index, 10)
+    assert error.value.reason
+
+
+def test_an_interface_that_is_not_there_is_gone() -> None:
+    with pytest.raises(DeviceGone), kernel_errors("reading", "nothing"):
+        links.read_link("nosuchinterface")
+
+
+def test_addresses_are_read_but_the_link_local_ones(index: int) -> None:
+    for address in ("192.0.2.9/24", "169.254.7.7/16", "2001:db8::9/64"):
+        subprocess.run(["ip", "address", "add", address, "dev", NAME], check=True)
+    links.set_up(index, up=True)
+    assert set(links.read_addresses(index)) == {"192.0.2.9", "2001:db8::9"}
+
+
+def test_an_event_that_came_before_the_wait_is_not_missed(index: int) -> None:
+    with link_events() as events:
+        links.set_mtu(index, 1300)
+        events.wait(10)
+    assert links.read_link(index).netdev.mtu == 1300
+
+
+def test_threads_share_nothing_and_leave_nothing_open(index: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    wrong: list[int] = []
+
+    def read_often() -> None:
+        wrong.extend(number for _ in range(100) if (number := links.read_link(index).netdev.index) != index)
+
+    threads = [threading.Thread(target=read_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
