@@ -569,6 +569,15 @@ class TestNullIpam:
 
         assert (container.interface["Address"], container.interface["AddressIPv6"]) == ("10.0.0.7/24", "2001:db8::7/64")
 
+    def test_a_subnet_added_a_moment_ago_is_known(self, world: World, network: Network, port: Port) -> None:
+        made = null_net(world, network)
+        self.named(world, made, port)
+        world.neutron.add_subnet(network, "2001:db8::/64")
+
+        container = self.named(world, made, dual_port(world, network))
+
+        assert container.interface["AddressIPv6"] == "2001:db8::7/64"
+
     def test_a_start_costs_the_door_one_call(self, world: World, network: Network, port: Port) -> None:
         made = null_net(world, network)
         other = world.neutron.add_port(network, address="10.0.0.6")

@@ -64,6 +64,9 @@ class EndpointPorts:
         self, address: IpAddress, request: CreateEndpointRequest, record: NetworkRecord, vnic_type: str | None
     ) -> Choice:
         if (reservation := self._reservations.at(record.network_id, address)) is not None:
+            if reservation.created and vnic_type is None:
+                # Made for another Docker network on the same address pool: IPAM is not told which one asks.
+                raise PortNotFound(f"address {address} on network {record.network_id}", REMEDY)
             return Choice(port=self._ports.reserved(reservation), created=reservation.created)
         # Chosen by an IPAM driver that is not ours, or by us before our memory was lost.
         if (port := self._ports.with_address(record.network_id, address)) is not None:
