@@ -22,9 +22,8 @@ CPUS = 2
 CPU_MODELS = {KVM: "host", TCG: "max,la57=off"}
 MEMORY_MB = 1536
 KERNEL_ARGUMENTS = (
-    "console=ttyS0 quiet panic=-1 root=/dev/vda rw intel_iommu=on iommu=pt mitigations=off apparmor=0 audit=0 "
-    "cryptomgr.notests random.trust_cpu=on nowatchdog "
-    "systemd.show_status=0 8250.nr_uarts=2"
+    "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt mitigations=off lsm=capability apparmor=0 audit=0 "
+    "cryptomgr.notests random.trust_cpu=on nowatchdog systemd.show_status=0 8250.nr_uarts=2"
 )
 SSH_FAILED = 255  # ssh(1): an error of ssh itself
 SSH_OPTIONS = {

@@ -66,6 +66,8 @@ ENABLED_UNITS = (
     "lab-carrier.service",
     *(f"lab-stage@{stage}.service" for stage in ("ssh", "lab-vfs", "docker", "lab-carrier")),
 )
+# What loads drivers, names interfaces and tells systemd of devices; udev reads all rules for every device.
+UDEV_RULES = ("50-udev-default", "60-block", "73-special", "75-net", "80-drivers", "80-net", "81-net", "99-systemd")
 UNITS = "etc/systemd/system"
 
 
@@ -106,10 +108,7 @@ def furnish(rootfs: Path) -> None:
     (rootfs / "etc/resolv.conf").unlink(missing_ok=True)
     for key in (rootfs / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
-    # sysctl.d has nothing for single interfaces; each of a guest's 16 would start four programs for it.
-    systemd_rules = (rootfs / "usr/lib/udev/rules.d/99-systemd.rules").read_text()
-    kept = (line for line in systemd_rules.splitlines(keepends=True) if "systemd-sysctl" not in line)
-    (rootfs / "etc/udev/rules.d/99-systemd.rules").write_text("".join(kept))
+    _trim_start_up(rootfs)
     for directory in ("opt/mooring/lib", "opt/mooring/app"):
         (rootfs / directory).mkdir(parents=True)
 
@@ -134,6 +133,21 @@ def _fetch_kernel_hook(suite: str, work: Path) -> str:
     # The meta package names the kernel package of the day; only the latter holds the kernel.
     find = f"apt-cache show linux-image-amd64/{suite} | sed -n 's/^Depends: \\(linux-image-[^ ]*\\).*/\\1/p' | head -n1"
     return f'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; cd {work} && apt-get -q download "$({find})/{suite}"'
+
+
+def _trim_start_up(rootfs: Path) -> None:
+    rules = rootfs / "usr/lib/udev/rules.d"
+    for file in rules.iterdir():
+        if not file.name.startswith(UDEV_RULES):
+            file.unlink()
+    # sysctl.d has nothing for single interfaces; each of a guest's 16 would start a program for it.
+    systemd_rules = rules / "99-systemd.rules"
+    kept = [line for line in systemd_rules.read_text().splitlines() if "systemd-sysctl" not in line]
+    systemd_rules.write_text("\n".join(kept) + "\n")
+    # They look for what a lab guest has not: an fstab, encrypted disks, a console to log in at.
+    for generator in (rootfs / "usr/lib/systemd/system-generators").iterdir():
+        generator.unlink()
+    (rootfs / "usr/lib/udev/hwdb.bin").unlink(missing_ok=True)
 
 
 def _link(path: Path, target: str) -> None:
