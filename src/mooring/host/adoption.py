@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 
-from mooring.errors import NotClean
+from mooring.errors import DeviceGone, NotClean
 from mooring.host import links
 from mooring.host.failures import NetlinkError, kernel_errors
 from mooring.host.kernel import Netdev, VfSettings
@@ -64,16 +64,23 @@ def _set_mac(vf: VirtualFunction, interface: str, mac: str) -> bool:
 
 
 def _take_name(sysfs: Sysfs, vf: VirtualFunction, name: str) -> Netdev:
-    """Give the interface its name, again when udev was quicker; it is known by its index meanwhile."""
+    """Give the interface its name, again when somebody else (udev) was quicker."""
     for _ in range(_RENAME_ATTEMPTS):
         interface = sysfs.interface(vf.address)
         if interface is None:
             break
-        with kernel_errors(f"renaming interface {interface} to {name}", vf.address):
-            index = links.index_of(interface)
-            links.set_idle(index)
-            links.rename(index, name)
-            link = links.read_link(index)
-        if link.netdev.name == name and not link.netdev.up:
-            return link.netdev
+        try:
+            netdev = _rename(vf, interface, name)
+        except DeviceGone:  # it had another name by then
+            continue
+        if netdev.name == name and not netdev.up:
+            return netdev
     raise NotClean(vf.address, f"its interface does not stay down with the name {name}; what else manages it?")
+
+
+def _rename(vf: VirtualFunction, interface: str, name: str) -> Netdev:
+    with kernel_errors(f"renaming interface {interface} to {name}", vf.address):
+        index = links.index_of(interface)
+        links.set_idle(index)
+        links.rename(index, name)
+        return links.read_link(index).netdev

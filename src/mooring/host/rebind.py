@@ -20,8 +20,8 @@ _ATTEMPTS = 2
 def rebind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> str:
     """Unbind the VF, bind it to ``driver`` (None: whichever fits) and return the name of its new interface.
 
-    Raises NotClean when no interface appears, or when the VF is bound to a driver that has none: unbinding
-    vfio-pci under a virtual machine would wait for that machine.
+    Raises NotClean when no driver takes the VF, or when no interface appears. Not for a VF of a virtual machine:
+    unbinding vfio-pci would wait for that machine.
     """
     for _ in range(_ATTEMPTS):
         _unbind(sysfs, address)
