@@ -12,7 +12,7 @@ import time
 from mooring.errors import DeviceGone, NotClean
 from mooring.host import links
 from mooring.host.failures import NetlinkError, kernel_errors
-from mooring.host.kernel import Netdev, VfSettings
+from mooring.host.kernel import Netdev
 from mooring.host.rebind import rebind
 from mooring.host.sysfs import Sysfs
 from mooring.pci.device import VirtualFunction
@@ -25,22 +25,12 @@ _RENAME_ATTEMPTS = 3
 
 
 def adopt(sysfs: Sysfs, vf: VirtualFunction, mac: str, name: str) -> Netdev:
-    """Return the VF's interface, new or reset: down, called ``name``, with default MTU; for verify_adopted."""
+    """Return the VF's interface, new or reset: down, called ``name``, with default MTU. Its MAC is for the caller to verify."""
     if vf.driver and not vf.netdev and not vf.elsewhere:
         raise NotClean(vf.address, f"its driver {vf.driver} shows no network interface; bind its network driver again")
     if vf.driver not in _ACCEPT_MAC or vf.netdev is None or not _set_mac(vf, vf.netdev, mac):
         rebind(sysfs, vf.address, vf.driver)
     return _take_name(sysfs, vf, name)
-
-
-def verify_adopted(vf: VirtualFunction, netdev: Netdev, held: VfSettings, mac: str) -> None:
-    """Raise NotClean unless interface and PF agree on the MAC."""
-    if not netdev.mac == held.mac == mac:
-        raise NotClean(
-            vf.address,
-            f"interface {netdev.name} has MAC {netdev.mac} and its PF holds {held.mac}, where both should be {mac}; "
-            f"a VF learns its MAC from its PF, which must be up",
-        )
 
 
 def _set_mac(vf: VirtualFunction, interface: str, mac: str) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
 from mooring.host import links
-from mooring.host.adoption import adopt, verify_adopted
+from mooring.host.adoption import adopt
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import Netdev, VfSettings
-from mooring.host.settings import read_held, write_settings
+from mooring.host.settings import read_held, verify_adopted, write_settings
 from mooring.host.sysfs import Sysfs
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction

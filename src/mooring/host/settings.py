@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mooring.errors import DeviceGone, KernelRefused, NotClean
 from mooring.host.failures import kernel_errors
-from mooring.host.kernel import VfSettings
+from mooring.host.kernel import Netdev, VfSettings
 from mooring.host.vf_info import VfAttribute
 from mooring.pci.device import VirtualFunction
 
@@ -63,6 +63,16 @@ def read_held(pf: PfSide, vf: VirtualFunction) -> VfSettings:
     if held is None:
         raise DeviceGone("reading its settings", vf.address, f"PF {vf.parent} has no VF {vf.index} any more")
     return held
+
+
+def verify_adopted(vf: VirtualFunction, netdev: Netdev, held: VfSettings, mac: str) -> None:
+    """Raise NotClean unless interface and PF agree on the MAC."""
+    if not netdev.mac == held.mac == mac:
+        raise NotClean(
+            vf.address,
+            f"interface {netdev.name} has MAC {netdev.mac} and its PF holds {held.mac}, where both should be {mac}; "
+            f"a VF learns its MAC from its PF, which must be up",
+        )
 
 
 def _differing(held: VfSettings, wanted: VfSettings, kind: VfAttribute) -> set[str]:

@@ -10,10 +10,9 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from mooring.errors import KernelRefused, NotClean
-from mooring.host.adoption import verify_adopted
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import Netdev, VfSettings
-from mooring.host.settings import write_settings
+from mooring.host.settings import verify_adopted, write_settings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
 from mooring.testing.host import FakeHost, seen
