@@ -25,7 +25,7 @@ _RENAME_ATTEMPTS = 3
 
 
 def adopt(sysfs: Sysfs, vf: VirtualFunction, mac: str, name: str) -> Netdev:
-    """Return the VF's interface, new or reset: down, called ``name``, with default MTU. Its MAC is for the caller to verify."""
+    """Return the VF's interface, new or reset: down, called ``name``, with default MTU. The caller verifies its MAC."""
     if vf.driver and not vf.netdev and not vf.elsewhere:
         raise NotClean(vf.address, f"its driver {vf.driver} shows no network interface; bind its network driver again")
     if vf.driver not in _ACCEPT_MAC or vf.netdev is None or not _set_mac(vf, vf.netdev, mac):
