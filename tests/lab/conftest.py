@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
@@ -11,9 +12,11 @@ from rich.console import Console
 from lab.cache import Cache
 from lab.guest import Guest
 from lab.lab import Lab
+from lab.node import MooringNode
 from lab.process import TAIL_LINES
 from lab.progress import Progress
 from lab.state import LabPaths
+from tests.lab.stage import Stage, eventually
 
 RELEASE = os.environ.get("MOORING_LAB_GUEST_RELEASE", "bookworm")
 running_lab = pytest.StashKey[Lab]()
@@ -53,6 +56,24 @@ def node1(lab: Lab) -> Guest:
 @pytest.fixture(scope="session")
 def node2(lab: Lab) -> Guest:
     return lab.guest("node2")
+
+
+@pytest.fixture(scope="session")
+def stage(lab: Lab) -> Iterator[Stage]:
+    """Mooring on both guests, as the guide configures it."""
+    one, two = (MooringNode(guest=guest, cloud=lab.cloud) for guest in lab.guests().values())
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_set_up, (one, two)))
+    with lab.cloud.client("mooring") as neutron:
+        stage = Stage(nodes=(one, two), neutron=neutron)
+        yield stage
+        stage.clear()
+        eventually(lambda: not stage.not_free(), "every VF is free in the end")
+
+
+def _set_up(node: MooringNode) -> None:
+    node.configure()
+    node.start()
 
 
 @pytest.hookimpl(wrapper=True)

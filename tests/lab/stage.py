@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lab.neutron.client import NetworkClient, Resource
@@ -115,29 +116,40 @@ class Stage:
 
     def clear(self) -> None:
         """Take everything away that a test made, Docker's side first."""
-        for node in self.nodes:
-            node.guest.run("docker ps -aq | xargs -r docker rm -f", timeout=120)
-            node.guest.run("docker network ls -q --filter driver=kuryr | xargs -r docker network rm", timeout=120)
+        self._on_both(
+            "docker ps -aq | xargs -r docker rm -f; "
+            "docker network ls -q --filter driver=kuryr | xargs -r docker network rm"
+        )
         for kind, name in reversed(self.made):
             if self.neutron.list(kind, id=name):
                 self.neutron.delete(kind, name)
         self.made.clear()
 
     def unclean(self) -> list[str]:
-        """Return everything that is not as it should be on hosts without containers, in words."""
-        return list(self._unclean())
+        """Return what the kernels and Neutron still hold of containers, in words; hosts without any hold nothing."""
+        held = [
+            f"{node.name}: {link['ifname']} {vf}"
+            for node, answer in zip(self.nodes, self._on_both("ip -j -d link show"), strict=True)
+            for link in json.loads(answer)
+            for vf in link.get("vfinfo_list", ())
+            if any(vlan.get("vlan") for vlan in vf.get("vlan_list", ())) or vf["address"].startswith("fa:16:3e")
+        ]
+        bound = [
+            f"port {port['id']} on {port['binding:host_id']}: {port['binding:vif_type']}"
+            for port in self.neutron.list("port")
+            if port["binding:host_id"] or port["device_id"] or port["binding:vif_type"] != "unbound"
+        ]
+        return held + bound
 
-    def _unclean(self) -> Iterator[str]:
-        for node in self.nodes:
-            yield from (f"{node.name}: {vf}" for vf in node.vfs() if vf["state"] != "free")
-            yield from (f"{node.name}: {lease}" for lease in node.leases())
-            for link in json.loads(node.guest.run("ip -j -d link show").stdout):
-                for vf in link.get("vfinfo_list", ()):
-                    if vf.get("vlan_list", [{}])[0].get("vlan") or vf["address"].startswith("fa:16:3e"):
-                        yield f"{node.name}: {link['ifname']} {vf}"
-        for port in self.neutron.list("port"):
-            if port["binding:host_id"] or port["device_id"] or port["binding:vif_type"] != "unbound":
-                yield f"port {port['id']} on {port['binding:host_id']}: {port['binding:vif_type']}"
+    def not_free(self) -> list[str]:
+        """Return the VFs that mooring itself does not call free, in its words."""
+        with ThreadPoolExecutor() as pool:
+            listings = zip(self.nodes, pool.map(lambda node: node.vfs(), self.nodes), strict=True)
+            return [f"{node.name}: {vf}" for node, vfs in listings for vf in vfs if vf["state"] != "free"]
+
+    def _on_both(self, command: str) -> list[str]:
+        with ThreadPoolExecutor() as pool:
+            return [done.stdout for done in pool.map(lambda node: node.guest.run(command), self.nodes)]
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:

@@ -54,7 +54,7 @@ def test_a_profile_that_cannot_be_meant(
     said = stage.refused(node, f"--net={docker_network} --ip={_address(port)}")
 
     assert sentence in said
-    assert port["id"] in said or profile.get("pci_slot", "0000:02:10") in said
+    assert port["id"] in said or "PCI device 0000:" in said
 
 
 def test_a_vf_in_use(stage: Stage, scene: tuple[MooringNode, Resource, str]) -> None:
@@ -191,15 +191,27 @@ def test_neutron_away(stage: Stage, scene: tuple[MooringNode, Resource, str]) ->
     stage.await_status(running, "DOWN")
 
 
-def test_a_plugin_request_that_nobody_should_send(stage: Stage) -> None:
+def test_plugin_requests_that_nobody_should_send(stage: Stage) -> None:
     node, _ = stage.nodes
-    ask = "curl -s -o /dev/null -w '%{http_code}' --unix-socket /run/docker/plugins/kuryr.sock -X POST"
 
-    assert node.guest.run(f"{ask} http://x/NetworkDriver.CreateEndpoint").stdout == "400"
-    assert node.guest.run(f"{ask} -d '{{\"x\": 1}}' http://x/NetworkDriver.Join").stdout == "400"
-    assert node.guest.run(f"{ask} http://x/NetworkDriver.NoSuchCall").stdout == "404"
-    twice = f'{ask} -d \'{{"NetworkID": "none", "EndpointID": "none"}}\' http://x/NetworkDriver.DeleteEndpoint'
-    assert [node.guest.run(twice).stdout for _ in range(2)] == ["200", "200"]
+    assert _ask(node, "NetworkDriver.CreateEndpoint", "") == 400
+    assert _ask(node, "NetworkDriver.Join", '{"x": 1}') == 400
+    assert _ask(node, "NetworkDriver.NoSuchCall", "{}") == 404
+    unknown = '{"NetworkID": "none", "EndpointID": "none"}'
+    assert [_ask(node, "NetworkDriver.DeleteEndpoint", unknown) for _ in range(2)] == [200, 200]
+
+
+def _ask(node: MooringNode, call: str, body: str) -> int:
+    """Send a request to the plugin's socket, as dockerd would; return the HTTP status."""
+    program = f"""
+import http.client, socket
+connection = http.client.HTTPConnection("plugin")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("/run/docker/plugins/kuryr.sock")
+connection.request("POST", "/{call}", {body!r})
+print(connection.getresponse().status)
+"""
+    return int(node.guest.run("python3 -", stdin=program).stdout)
 
 
 def _address(port: Resource) -> str:

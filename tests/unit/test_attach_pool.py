@@ -173,7 +173,7 @@ def test_a_named_vf_must_be_free(devices: Devices, kernel: FakeKernel) -> None:
     lease_of(devices, leased.address)
     kernel.add_address(taken, "192.0.2.1/24")
 
-    with pytest.raises(DeviceBusy, match="in use by attachment endpoint of 0000:03:10.2"):
+    with pytest.raises(DeviceBusy, match=r"in use by attachment endpoint of 0000:03:10\.2"):
         devices.pool.named(leased.address, "physnet2")
     with pytest.raises(DeviceBusy, match=r"in use by the host, with 192\.0\.2\.1/24"):
         devices.pool.named(taken.address, "physnet2")
