@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+_WIDEST = 1000
 
 
 class Screen:
@@ -14,6 +17,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._begun = time.monotonic()
         self._failures: list[str] = []
         self._held = 0
 
@@ -29,7 +33,8 @@ class Screen:
 
     def chapter(self, title: str) -> None:
         """Begin a part of the demo."""
-        self._console.print(f"\n[bold]{escape(title)}[/bold]")
+        at = f"[dim]at {time.monotonic() - self._begun:.0f} s[/dim]"
+        self._console.print(f"\n[bold]{escape(title)}[/bold] {at}", soft_wrap=True, highlight=False)
 
     def command(self, place: str, command: str) -> None:
         """Show a command that is about to run."""
@@ -55,4 +60,6 @@ class Screen:
         table = Table(*headings, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
-        self._console.print(table, soft_wrap=True)
+        # As wide as the rows need: a cut MAC is of no use to anybody.
+        width = Console(width=_WIDEST).measure(table).maximum
+        Console(file=self._console.file, width=width).print(table, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from rich.console import Console
 
@@ -28,7 +28,6 @@ VFS_OF_A_NODE = 14
 
 def run_demo(lab: Lab, release: str, console: Console) -> bool:
     """Boot the lab, follow the guide, end the lab again; tell whether every promise held."""
-    begun = time.monotonic()
     screen = Screen(console)
     screen.chapter("A lab: two guests with SR-IOV cards, their uplinks joined, real Neutron beside them")
     try:
@@ -38,7 +37,7 @@ def run_demo(lab: Lab, release: str, console: Console) -> bool:
             _Walk(screen, World(screen, lab.cloud), neutron, (one, two)).follow()
     finally:
         lab.down()
-    console.print(f"\n{screen.held} promises held, {len(screen.failures)} did not; {time.monotonic() - begun:.0f} s")
+    screen.chapter(f"{screen.held} promises held, {len(screen.failures)} did not")
     return not screen.failures
 
 
@@ -54,20 +53,26 @@ class _Walk:
         self._nodes = nodes
 
     def follow(self) -> None:
-        """Go through all of it."""
-        self._configure()
-        containers = self._launch(*self._create())
+        """Go through all of it; the daemons start while the operator creates networks and ports."""
+        with ThreadPoolExecutor() as pool:
+            starting = self._configure(pool)
+            created = self._create()
+            for started in starting:
+                started.result()
+        self._check_agents()
+        containers = self._launch(*created)
         self._show(containers)
         self._talk(containers)
         self._remove(containers)
 
-    def _configure(self) -> None:
+    def _configure(self, pool: ThreadPoolExecutor) -> list[Future[None]]:
         self._screen.chapter("Configure kuryr-libnetwork (mooring reads its file), start the daemon")
         self._screen.command("node1, node2", "cat /etc/kuryr/kuryr.conf")
         self._screen.answer(KURYR_CONF)
-        self._screen.command("node1, node2", "systemctl start mooring-node")
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(_set_up, self._nodes))
+        self._screen.command("node1, node2", "systemctl start mooring-node &")
+        return [pool.submit(_set_up, node) for node in self._nodes]
+
+    def _check_agents(self) -> None:
         alive = {agent["host"]: agent["alive"] for agent in self._neutron.agents()}
         self._screen.promise(
             "both hosts report a 'NIC Switch agent' to Neutron",
@@ -127,31 +132,33 @@ class _Walk:
     def _show(self, containers: list[Container]) -> None:
         self._screen.chapter("What runs where")
         self._await_status(containers, "ACTIVE")
-        leases = {lease["port"]: lease for node in self._nodes for lease in node.leases()}
-        pfs = {(node.name, vf["address"]): vf["pf"] for node in self._nodes for vf in node.vfs()}
-        rows, held = [], True
-        for container in containers:
-            port = self._neutron.get_port(container.port["id"])
-            lease = leases[port["id"]]
-            mac = container.node.guest.run(
-                f"docker exec {container.name} cat /sys/class/net/eth0/address"
-            ).stdout.strip()
-            held = held and mac == port["mac_address"] and port["status"] == "ACTIVE"
-            rows.append(
-                (
-                    container.name,
-                    port["name"],
-                    container.node.name,
-                    pfs[container.node.name, lease["vf"]],
-                    lease["vf"],
-                    mac,
-                    lease["vlan"],
-                    _address(port),
-                    port["status"],
-                )
+        self._screen.command("node1, node2", "mooring pci list")
+        with ThreadPoolExecutor() as pool:
+            listings = zip(self._nodes, pool.map(MooringNode.vfs, self._nodes), strict=True)
+            macs = list(pool.map(_mac, containers))
+        held = {vf["port"]: (node.name, vf) for node, vfs in listings for vf in vfs if vf["port"]}
+        ports = [self._neutron.get_port(container.port["id"]) for container in containers]
+        rows = [
+            (
+                container.name,
+                port["name"],
+                held[port["id"]][0],
+                held[port["id"]][1]["pf"],
+                held[port["id"]][1]["address"],
+                mac,
+                port["binding:vif_details"]["vlan"],
+                _address(port),
+                port["status"],
             )
+            for container, port, mac in zip(containers, ports, macs, strict=True)
+        ]
         self._screen.table(("Container", "Port", "Host", "PF", "VF", "MAC", "VLAN", "Address", "Port status"), rows)
-        self._screen.promise("every container has its port's MAC, and every port is ACTIVE", held=held)
+        self._screen.promise(
+            "every container has its port's MAC, and every port is ACTIVE",
+            held=all(
+                mac == port["mac_address"] and port["status"] == "ACTIVE" for mac, port in zip(macs, ports, strict=True)
+            ),
+        )
         self._screen.promise(f"the port that names {SLOT} is on it", held=rows[0][4] == SLOT, otherwise=rows[0][4])
 
     def _talk(self, containers: list[Container]) -> None:
@@ -189,17 +196,19 @@ class _Walk:
                 (two, "docker network rm other_net"),
             ]
         )
-        for node in self._nodes:
-            self._inspect(node, {container.port["mac_address"] for container in containers})
+        self._screen.command("node1, node2", "mooring pci list")
+        with ThreadPoolExecutor() as pool:
+            listings = list(pool.map(MooringNode.vfs, self._nodes))
+        for node, vfs in zip(self._nodes, listings, strict=True):
+            self._inspect(node, vfs, {container.port["mac_address"] for container in containers})
 
-    def _inspect(self, node: MooringNode, macs: set[str]) -> None:
+    def _inspect(self, node: MooringNode, vfs: list[dict[str, str]], macs: set[str]) -> None:
         """Look at a host that should be as it was: in mooring's words, and in the kernel's own."""
-        vfs = node.vfs()
         free = [vf for vf in vfs if vf["state"] == "free"]
         self._screen.promise(
-            f"{node.name}: {len(free)} of {VFS_OF_A_NODE} VFs are free, no lease is left",
-            held=len(free) == len(vfs) == VFS_OF_A_NODE and not node.leases(),
-            otherwise=str([vf for vf in vfs if vf["state"] != "free"]) + str(node.leases()),
+            f"{node.name}: {len(free)} of {VFS_OF_A_NODE} VFs are free",
+            held=len(free) == len(vfs) == VFS_OF_A_NODE,
+            otherwise=str([vf for vf in vfs if vf["state"] != "free"]),
         )
         kernel = node.guest.run("ip link").stdout
         left = [line for line in kernel.splitlines() if "vlan" in line or any(mac in line for mac in macs)]
@@ -224,6 +233,11 @@ class _Walk:
 def _set_up(node: MooringNode) -> None:
     node.configure()
     node.start()
+
+
+def _mac(container: Container) -> str:
+    """Return the MAC that the container itself sees."""
+    return container.node.guest.run(f"docker exec {container.name} cat /sys/class/net/eth0/address").stdout.strip()
 
 
 def _address(port: Resource) -> str:
