@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from rich.console import Console
@@ -164,14 +165,17 @@ class _Walk:
     def _talk(self, containers: list[Container]) -> None:
         self._screen.chapter("Traffic over virtual functions")
         one, two, three, four = containers
-        self._screen.promise("c1 hears c2: two VFs of one host", held=self._world.hears(one, two))
-        self._screen.promise("c1 hears c3: across the hosts' uplinks", held=self._world.hears(one, three))
-        self._screen.promise("c3 hears c2: and back", held=self._world.hears(three, two))
-        for near in (one, three):
-            self._screen.promise(
-                f"c4 on VLAN {OTHER_VLAN} does not hear {near.name} on VLAN {VLAN}",
-                held=self._world.is_silent(four, near.address),
-            )
+        hears, is_silent = self._world.hears, self._world.is_silent
+        promises: list[tuple[str, Callable[[], bool]]] = [
+            ("c1 hears c2: two VFs of one host", lambda: hears(one, two)),
+            ("c1 hears c3: across the hosts' uplinks", lambda: hears(one, three)),
+            ("c3 hears c2: and back", lambda: hears(three, two)),
+            (f"c4 on VLAN {OTHER_VLAN} does not hear c1 on VLAN {VLAN}", lambda: is_silent(four, one.address)),
+            (f"c4 on VLAN {OTHER_VLAN} does not hear c3 on VLAN {VLAN}", lambda: is_silent(four, three.address)),
+        ]
+        with ThreadPoolExecutor() as pool:
+            for (sentence, _), held in zip(promises, pool.map(lambda pair: pair[1](), promises), strict=True):
+                self._screen.promise(sentence, held=held)
 
     def _remove(self, containers: list[Container]) -> None:
         self._screen.chapter("Remove everything")
