@@ -75,6 +75,13 @@ class World:
         return asked.code == 0
 
     def is_silent(self, one: Container, address: str) -> bool:
-        """Tell whether nobody answers a container at an address."""
-        asked = one.node.guest.run(f"docker exec {one.name} ping -c {SILENCE_SECONDS} -W 1 {address}", check=False)
+        """Tell whether nobody answers a container at an address, although its own link is up."""
+        script = (
+            f"until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.2; done; ping -c {SILENCE_SECONDS} -W 1 {address}"
+        )
+        asked = one.node.guest.run(
+            f"timeout {ANSWER_SECONDS} docker exec {one.name} sh -c '{script}'",
+            check=False,
+            timeout=ANSWER_SECONDS + 20,
+        )
         return asked.code != 0 and "0 packets received" in asked.stdout

@@ -39,8 +39,11 @@ class Container:
         return asked.code == 0
 
     def is_answered(self, address: str) -> bool:
-        """Tell whether an address answers any of three calls; for a link that is known to be up."""
-        return self.run(f"ping -c 3 -W 1 {address}", check=False).code == 0
+        """Tell whether an address answers any of three calls, once the container's own link is up."""
+        up = "until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.2; done"
+        asked = self.run(f'timeout {PATIENCE_S} sh -c "{up}" && ping -c 3 -W 1 {address}', check=False)
+        assert "packets transmitted" in asked.stdout, f"{self.name} could not even ask: {asked}"
+        return asked.code == 0
 
 
 @dataclass(slots=True, kw_only=True)
