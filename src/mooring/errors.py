@@ -7,10 +7,11 @@ MooringError
 │   ├── DeviceUnusable, DeviceBusy, NoFreeDevice
 │   ├── PortUnusable, PortBusy, PortNotFound, NetworkUnusable, BindingRefused
 │   └── UnsupportedVnicType
-└── EdgeFailure           a neighbour failed; asking again may help
-    ├── KernelRefused, DeviceGone
-    ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
-    └── NotClean
+├── EdgeFailure           a neighbour failed; asking again may help
+│   ├── KernelRefused, DeviceGone
+│   ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
+│   └── NotClean
+└── StateFileUnusable     mooring's own memory fails: what it cannot write down, it must not do
 
 Each class composes its own sentence: what failed, on which device or port, why, and what to do next. ``code`` is
 part of the interface: programs may rely on it, so it is never renamed.
@@ -228,3 +229,13 @@ class NeutronConflict(NeutronRefused):
     """Neutron answered 409 or 412: the object changed, or is in a state that forbids the call."""
 
     code = "neutron-conflict"
+
+
+class StateFileUnusable(MooringError):
+    """A file in the state directory cannot be opened, read or written. No edge failure: a debt could not be noted."""
+
+    code = "state-file-unusable"
+
+    def __init__(self, path: object, problem: str, remedy: str) -> None:
+        self.path, self.problem = str(path), problem
+        super().__init__(f"mooring's state file {path} cannot be used: {problem}; {remedy}")

@@ -59,7 +59,7 @@ def dual_port(world: World, network: Network) -> Port:
 
 
 def reserved(world: World) -> int:
-    return len(world.plugin._database.rows("SELECT 1 FROM reservation"))
+    return len(world.plugin._file.rows("SELECT 1 FROM reservation"))
 
 
 class TestAnExistingPortByItsAddress:

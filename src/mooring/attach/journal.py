@@ -1,15 +1,11 @@
 """The node's memory: who holds which VF, what clean means, what did not come clean, and what Neutron is owed.
 
-One SQLite file in WAL mode with ``synchronous=FULL``: when a call returns, the row has reached the disk. The unique
-keys arbitrate races, so that a VF, a port and an attachment can each be in one lease only.
+When a call returns, the row has reached the disk. The unique keys arbitrate races, so that a VF, a port and an
+attachment can each be in one lease only.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +17,7 @@ from mooring.attach.types import Baseline, Lease, LeaseStep
 from mooring.errors import DeviceBusy, PortBusy
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
+from mooring.statefile import StateFile
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS lease (
@@ -88,16 +85,11 @@ class Journal:
     """Leases, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.executescript(_SCHEMA)
+        self._file = StateFile(path, _SCHEMA)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
-        self._connection.close()
+        self._file.close()
 
     # Leases
 
@@ -106,7 +98,7 @@ class Journal:
 
         ``settles`` is a debt that the new lease makes void, struck out in the same transaction.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             if (holder := self._lease_where("device", str(lease.device))) is not None:
                 raise DeviceBusy(lease.device, f"attachment {holder.attachment}", "remove its container first")
             self.require_unleased(lease.port.id)
@@ -119,13 +111,13 @@ class Journal:
 
     def save(self, lease: Lease) -> Lease:
         """Write the present state of a lease and return it; a lease that has ended meanwhile stays ended."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE lease SET body = ? WHERE id = ?", (_dump(_LEASE, lease), lease.id))
         return lease
 
     def note_port(self, lease: Lease, port: Port) -> None:
         """Keep what Neutron last said of a ready lease's port; a lease that has moved on is left alone."""
-        with self._transaction():
+        with self._file.transaction():
             current = self.find(lease.attachment)
             if current is not None and current.id == lease.id and current.step is LeaseStep.READY:
                 self.save(replace(current, port=port))
@@ -135,7 +127,7 @@ class Journal:
 
         Returns the id of the new debt.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM lease WHERE id = ?", (lease.id,))
             if quarantine is not None:
                 self.quarantine(lease.device, quarantine)
@@ -145,7 +137,7 @@ class Journal:
 
     def leases(self) -> tuple[Lease, ...]:
         """Return all leases, ordered by device."""
-        rows = self._rows("SELECT body FROM lease")
+        rows = self._file.rows("SELECT body FROM lease")
         return tuple(sorted((_LEASE.validate_json(row[0]) for row in rows), key=lambda lease: lease.device))
 
     def find(self, attachment: str) -> Lease | None:
@@ -165,12 +157,12 @@ class Journal:
 
     def baseline(self, device: PciAddress, boot_id: str) -> Baseline | None:
         """Return a VF's clean settings as recorded in this boot; VFs do not outlive a boot."""
-        rows = self._rows("SELECT body FROM baseline WHERE device = ? AND boot_id = ?", str(device), boot_id)
+        rows = self._file.rows("SELECT body FROM baseline WHERE device = ? AND boot_id = ?", str(device), boot_id)
         return _BASELINE.validate_json(rows[0][0]) if rows else None
 
     def record_baseline(self, device: PciAddress, boot_id: str, baseline: Baseline) -> None:
         """Record what clean means for a VF in this boot."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO baseline VALUES (?, ?, ?)",
                 (str(device), boot_id, _dump(_BASELINE, baseline)),
@@ -180,23 +172,25 @@ class Journal:
 
     def quarantine(self, device: PciAddress, reason: str) -> None:
         """Keep a device from being handed out until it has been cleaned."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?)", (str(device), reason))
 
     def acquit(self, device: PciAddress) -> None:
         """Let a device be handed out again."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM quarantine WHERE device = ?", (str(device),))
 
     def quarantined(self) -> dict[PciAddress, str]:
         """Return the quarantined devices with the reason for each."""
-        return {PciAddress.parse(device): why for device, why in self._rows("SELECT device, reason FROM quarantine")}
+        return {
+            PciAddress.parse(device): why for device, why in self._file.rows("SELECT device, reason FROM quarantine")
+        }
 
     # Debts
 
     def debts(self) -> tuple[DebtEntry, ...]:
         """Return what Neutron is owed, oldest first."""
-        rows = self._rows("SELECT id, body, attempts, last_error FROM debt ORDER BY id")
+        rows = self._file.rows("SELECT id, body, attempts, last_error FROM debt ORDER BY id")
         return tuple(
             DebtEntry(id=int(number), debt=_DEBT.validate_json(body), attempts=int(attempts), last_error=error)
             for number, body, attempts, error in rows
@@ -204,32 +198,14 @@ class Journal:
 
     def paid(self, debt_id: int) -> None:
         """Strike out a debt."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM debt WHERE id = ?", (debt_id,))
 
     def not_paid(self, debt_id: int, error: str) -> None:
         """Note why a debt could not be paid yet."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE debt SET attempts = attempts + 1, last_error = ? WHERE id = ?", (error, debt_id))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._connection.in_transaction:
-                yield self._connection
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def _rows(self, query: str, *values: str) -> list[tuple[str, ...]]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
-
     def _lease_where(self, column: str, value: str) -> Lease | None:
-        rows = self._rows(f"SELECT body FROM lease WHERE {column} = ?", value)  # noqa: S608 - our own column names
+        rows = self._file.rows(f"SELECT body FROM lease WHERE {column} = ?", value)  # noqa: S608 - our own column names
         return _LEASE.validate_json(rows[0][0]) if rows else None

@@ -9,7 +9,6 @@ from typing import Final
 
 from mooring.attach.types import Attachments
 from mooring.libnetwork import protocol
-from mooring.libnetwork.database import Database
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.ipam_driver import IpamDriver
 from mooring.libnetwork.network_driver import NetworkDriver
@@ -19,10 +18,12 @@ from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
+from mooring.libnetwork.schema import SCHEMA
 from mooring.libnetwork.server import PluginApp, Route
 from mooring.libnetwork.settings import DoorSettings
+from mooring.statefile import StateFile
 
-DATABASE: Final = "libnetwork.sqlite"
+STATE_FILE: Final = "libnetwork.sqlite"
 
 
 class Plugin:
@@ -41,8 +42,8 @@ class Plugin:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the memory in ``state_dir``; asks nothing of Neutron. ``clock`` tells seconds since the epoch."""
-        self._database = Database(state_dir / DATABASE)
-        records, reservations = Records(self._database), Reservations(self._database)
+        self._file = StateFile(state_dir / STATE_FILE, SCHEMA)
+        records, reservations = Records(self._file), Reservations(self._file)
         directory = Directory(neutron, records)
         self._settings = settings
         self._ports = Ports(neutron, attachments, reservations, settings.host, clock)
@@ -61,7 +62,7 @@ class Plugin:
 
     def close(self) -> None:
         """Close the memory."""
-        self._database.close()
+        self._file.close()
 
 
 def _routes(network: NetworkDriver, ipam: IpamDriver) -> dict[str, Route]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from mooring.libnetwork.database import Database
 from mooring.neutron.model import IpNetwork
+from mooring.statefile import StateFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,14 @@ class PoolRecord:
 
 
 class Records:
-    """Networks and pools on disk. What is doomed is no longer Docker's, but still to be taken away in Neutron."""
+    """Networks and pools on disk. What is doomed is no longer Docker's, but still to be taken away in Neutron.
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    What mooring has in Neutron, or is to take away there, outlives a power failure. A forgotten row that comes back
+    with one is merely taken away once more.
+    """
+
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
 
     def network(self, docker_id: str) -> NetworkRecord | None:
         """Return a Docker network that was created and not deleted."""
@@ -72,32 +76,27 @@ class Records:
 
         One that is being made is written as doomed first: should mooring die half-way, what was made is taken away.
         """
-        with self._db.transaction(durable=True):
-            self._db.write(
+        with self._file.transaction() as db:
+            db.execute(
                 "INSERT OR REPLACE INTO network VALUES (?, ?, ?, ?, ?)",
-                record.docker_id,
-                record.network_id,
-                record.created,
-                record.vnic_type,
-                doomed,
+                (record.docker_id, record.network_id, record.created, record.vnic_type, doomed),
             )
             for use in record.subnets:
-                self._db.write(
+                db.execute(
                     "INSERT INTO subnet_use VALUES (?, ?, ?, ?)",
-                    record.docker_id,
-                    use.subnet_id,
-                    use.pool_id,
-                    use.created,
+                    (record.docker_id, use.subnet_id, use.pool_id, use.created),
                 )
-                self._db.write("UPDATE pool SET pending = 0 WHERE pool_id = ?", use.pool_id)
+                db.execute("UPDATE pool SET pending = 0 WHERE pool_id = ?", (use.pool_id,))
 
     def doom_network(self, docker_id: str) -> None:
         """Note that Docker has deleted a network."""
-        self._db.write("UPDATE network SET doomed = 1 WHERE docker_id = ?", docker_id)
+        with self._file.transaction() as db:
+            db.execute("UPDATE network SET doomed = 1 WHERE docker_id = ?", (docker_id,))
 
     def forget_network(self, docker_id: str) -> None:
         """Forget a network of which nothing is left."""
-        self._db.write("DELETE FROM network WHERE docker_id = ?", docker_id)
+        with self._file.transaction(durable=False) as db:
+            db.execute("DELETE FROM network WHERE docker_id = ?", (docker_id,))
 
     def pool(self, pool_id: str) -> PoolRecord | None:
         """Return a pool that was requested here."""
@@ -117,28 +116,29 @@ class Records:
 
     def request_pool(self, pool_id: str, cidr: IpNetwork, *, created: bool) -> None:
         """Write a pool that Docker was given; one that is known keeps its origin."""
-        with self._db.transaction(durable=created):
-            self._db.write(
+        with self._file.transaction(durable=created) as db:
+            db.execute(
                 "INSERT INTO pool VALUES (?, ?, ?, 1, 0) ON CONFLICT (pool_id) DO UPDATE SET pending = 1, doomed = 0",
-                pool_id,
-                str(cidr),
-                created,
+                (pool_id, str(cidr), created),
             )
 
     def settle_pool(self, pool_id: str) -> None:
         """Note that no network is being created from a pool any more."""
-        self._db.write("UPDATE pool SET pending = 0 WHERE pool_id = ?", pool_id)
+        with self._file.transaction(durable=False) as db:
+            db.execute("UPDATE pool SET pending = 0 WHERE pool_id = ?", (pool_id,))
 
     def doom_pool(self, pool_id: str) -> None:
         """Note that a pool is to be deleted in Neutron."""
-        self._db.write("UPDATE pool SET doomed = 1 WHERE pool_id = ?", pool_id)
+        with self._file.transaction() as db:
+            db.execute("UPDATE pool SET doomed = 1 WHERE pool_id = ?", (pool_id,))
 
     def forget_pool(self, pool_id: str) -> None:
         """Forget a pool."""
-        self._db.write("DELETE FROM pool WHERE pool_id = ?", pool_id)
+        with self._file.transaction(durable=False) as db:
+            db.execute("DELETE FROM pool WHERE pool_id = ?", (pool_id,))
 
     def _networks(self, where: str, *values: str) -> tuple[NetworkRecord, ...]:
-        rows = self._db.rows(
+        rows = self._file.rows(
             f"SELECT docker_id, network_id, created, vnic_type FROM network WHERE {where}",  # noqa: S608 - our words
             *values,
         )
@@ -154,11 +154,11 @@ class Records:
         )
 
     def _subnets(self, docker_id: str) -> tuple[SubnetUse, ...]:
-        rows = self._db.rows("SELECT subnet_id, pool_id, created FROM subnet_use WHERE docker_id = ?", docker_id)
+        rows = self._file.rows("SELECT subnet_id, pool_id, created FROM subnet_use WHERE docker_id = ?", docker_id)
         return tuple(SubnetUse(subnet_id=subnet, pool_id=pool, created=bool(made)) for subnet, pool, made in rows)
 
     def _pools(self, where: str, *values: str) -> tuple[PoolRecord, ...]:
-        rows = self._db.rows(
+        rows = self._file.rows(
             f"SELECT pool_id, cidr, created, pending FROM pool WHERE {where}",  # noqa: S608 - our words
             *values,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mooring.libnetwork.database import Database
 from mooring.neutron.model import IpAddress
+from mooring.statefile import StateFile
 
 _COLUMNS = "port_id, network_id, created, container, endpoint"
 
@@ -29,10 +29,13 @@ class Reservations:
 
     Two Docker networks may reserve the same port under addresses of their own; who claims it is first come, first
     served, and the attachments' lease arbitrates.
+
+    Ports that mooring makes or is to delete outlive a power failure. The rest is of no use without the containers that
+    were running, and is not waited for.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
 
     def of_port(self, port_id: str) -> Reservation | None:
         """Return the reservation of a port."""
@@ -79,19 +82,21 @@ class Reservations:
 
         One of the same port gives way, except that a port made by mooring stays one, and Docker keeps its addresses.
         """
-        with self._db.transaction(durable=reservation.created):
-            self._db.write(
+        with self._file.transaction(durable=reservation.created) as db:
+            db.execute(
                 "INSERT INTO reservation (port_id, network_id, created, container, endpoint, reserved_at)"
                 " VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (port_id) DO UPDATE SET"
                 " container = excluded.container, reserved_at = excluded.reserved_at, endpoint = excluded.endpoint,"
                 " doomed = 0",
-                reservation.port_id,
-                reservation.network_id,
-                reservation.created,
-                reservation.container,
-                reservation.endpoint,
-                now,
+                (
+                    reservation.port_id,
+                    reservation.network_id,
+                    reservation.created,
+                    reservation.container,
+                    reservation.endpoint,
+                    now,
+                ),
             )
 
     def add_address(self, port_id: str, pool_id: str, address: IpAddress) -> None:
@@ -99,16 +104,17 @@ class Reservations:
 
         Docker asks for IPv4 first, so that an IPv6 address that is there already was meant for an earlier container.
         """
-        with self._db.transaction():
+        with self._file.transaction(durable=False) as db:
             if address.version == 4:  # noqa: PLR2004 - IP version
-                self._db.write("DELETE FROM address WHERE port_id = ? AND version = 6", port_id)
-            self._db.write(
-                "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", pool_id, str(address), address.version, port_id
+                db.execute("DELETE FROM address WHERE port_id = ? AND version = 6", (port_id,))
+            db.execute(
+                "INSERT OR REPLACE INTO address VALUES (?, ?, ?, ?)", (pool_id, str(address), address.version, port_id)
             )
 
     def claim(self, port_id: str, endpoint: str) -> None:
         """Note which endpoint uses a port."""
-        self._db.write("UPDATE reservation SET endpoint = ? WHERE port_id = ?", endpoint, port_id)
+        with self._file.transaction(durable=False) as db:
+            db.execute("UPDATE reservation SET endpoint = ? WHERE port_id = ?", (endpoint, port_id))
 
     def drop_address(self, pool_id: str, address: IpAddress) -> Reservation | None:
         """Take an address back from Docker; return its reservation if nobody has claimed it and no address is left."""
@@ -120,22 +126,24 @@ class Reservations:
         )
         if found is None:
             return None
-        self._db.write("DELETE FROM address WHERE pool_id = ? AND address = ?", *values)
-        return None if self._db.rows("SELECT 1 FROM address WHERE port_id = ?", found.port_id) else found
+        with self._file.transaction(durable=False) as db:
+            db.execute("DELETE FROM address WHERE pool_id = ? AND address = ?", values)
+        return None if self._file.rows("SELECT 1 FROM address WHERE port_id = ?", found.port_id) else found
 
     def addresses_of_pool(self, pool_id: str) -> tuple[str, ...]:
         """Return the addresses of a pool that Docker holds."""
-        return tuple(row[0] for row in self._db.rows("SELECT address FROM address WHERE pool_id = ?", pool_id))
+        return tuple(row[0] for row in self._file.rows("SELECT address FROM address WHERE pool_id = ?", pool_id))
 
     def doom(self, port_id: str) -> None:
         """End a reservation whose port is still to be deleted in Neutron."""
-        with self._db.transaction(durable=True):
-            self._db.write("UPDATE reservation SET doomed = 1, endpoint = NULL WHERE port_id = ?", port_id)
-            self._db.write("DELETE FROM address WHERE port_id = ?", port_id)
+        with self._file.transaction() as db:
+            db.execute("UPDATE reservation SET doomed = 1, endpoint = NULL WHERE port_id = ?", (port_id,))
+            db.execute("DELETE FROM address WHERE port_id = ?", (port_id,))
 
     def forget(self, port_id: str) -> None:
         """End a reservation of which nothing is left."""
-        self._db.write("DELETE FROM reservation WHERE port_id = ?", port_id)
+        with self._file.transaction(durable=False) as db:
+            db.execute("DELETE FROM reservation WHERE port_id = ?", (port_id,))
 
     def _half_made(self, where: str, place: str, container: str) -> Reservation | None:
         return self._first(
@@ -150,7 +158,7 @@ class Reservations:
         return found[0] if found else None
 
     def _all(self, where: str, *values: object) -> tuple[Reservation, ...]:
-        rows = self._db.rows(f"SELECT {_COLUMNS} FROM reservation WHERE {where}", *values)  # noqa: S608 - our words
+        rows = self._file.rows(f"SELECT {_COLUMNS} FROM reservation WHERE {where}", *values)  # noqa: S608 - our words
         return tuple(
             Reservation(
                 port_id=port_id, network_id=network_id, created=bool(created), container=container, endpoint=endpoint

@@ -29,6 +29,7 @@ from mooring.errors import (
     NeutronRefused,
     NeutronUnreachable,
     Refused,
+    StateFileUnusable,
 )
 from mooring.libnetwork.protocol import Message, NoArguments
 
@@ -41,6 +42,7 @@ STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     NeutronUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     NeutronRefused: HTTPStatus.BAD_GATEWAY,
     EdgeFailure: HTTPStatus.INTERNAL_SERVER_ERROR,
+    StateFileUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The answer to each error. Never 404, which the engine reads as "this plugin does not know the call"."""
 
