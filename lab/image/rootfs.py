@@ -122,8 +122,10 @@ def keep_python(rootfs: Path, target: Path, version: str) -> None:
         if word.startswith("/") and (rootfs / word[1:]).exists()
     ]
     for file in (python, *(library[1:] for library in libraries)):
+        # The loader is an absolute link: followed from out here, it would lead to this machine's own.
+        real = build_step(["chroot", rootfs, "realpath", f"/{file}"]).strip()
         (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(rootfs / file, target / file)
+        shutil.copy(rootfs / real[1:], target / file)
     unused = shutil.ignore_patterns("test", "__pycache__", "config-*", "ensurepip", "idlelib")
     library = f"usr/lib/python{version}"
     shutil.copytree(rootfs / library, target / library, ignore=unused, symlinks=True)
