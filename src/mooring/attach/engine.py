@@ -197,7 +197,7 @@ class Engine:
         return self._journal.save(replace(lease, wanted=self._driver(lease).plan(lease), step=LeaseStep.PROGRAMMING))
 
     def _program(self, lease: Lease) -> Lease:
-        for stray in tuple(self._pool.strays(lease.port.mac)):
+        for stray in tuple(self._pool.strays(lease.port.mac, lease.physical_network)):
             log.warning("vf.stale-mac", vf=str(stray.address), mac=lease.port.mac)
             self._clean_free(stray, ours=False)
         with self._cards.holding(lease.parent):

@@ -139,10 +139,12 @@ class VfPool:
             raise DeviceBusy(slot, status.reason, "free it, or name another VF")
         return member
 
-    def strays(self, mac: str) -> Iterator[PooledVf]:
-        """Yield the VFs that no lease holds but that carry a MAC: their NIC would keep that MAC's frames to itself."""
+    def strays(self, mac: str, physical_network: str) -> Iterator[PooledVf]:
+        """Yield a physical network's VFs that no lease holds but that carry a MAC: their NIC would keep its frames."""
         reading = _PfReadings(self._kernel)
         for member in self.members():
+            if member.physical_network != physical_network:
+                continue
             settings = reading.settings(member.pf).get(member.vf.index)
             if settings is not None and settings.mac == mac and self._journal.holder(member.address) is None:
                 yield member

@@ -73,8 +73,9 @@ class SriovPortDriver:
             raise DeviceUnusable(
                 lease.device, f"its driver {vf.driver} cannot set the VF's {' and '.join(sorted(lost))}"
             )
-        self._kernel.adopt_mac(vf, lease.wanted.mac, name=interface_name(lease.device))
-        self._kernel.set_mtu(self._leased_vf(lease), lease.network.mtu)
+        netdev = self._kernel.adopt_mac(vf, lease.wanted.mac, name=interface_name(lease.device))
+        if netdev.mtu != lease.network.mtu:
+            self._kernel.set_mtu(self._leased_vf(lease), lease.network.mtu)
         return missing
 
     def delete_host_iface(self, lease: Lease) -> None:
