@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.identity.v3 import Password
-from keystoneauth1.session import Session
 from neutron_contract import NetworkContract, PortContract
 
 from lab.neutron import NeutronCloud
 from lab.neutron.accounts import ACCOUNTS, DOMAIN, REGION
+from mooring.config.session import neutron_session
+from mooring.config.settings import NeutronSettings
 from mooring.errors import NeutronRefused, NeutronUnreachable
 from mooring.neutron.bus import NeutronMessageBus
 from mooring.neutron.model import Network, Port, Subnet
@@ -22,16 +22,18 @@ TEST = "building the test's world"
 
 def adapter_of(cloud: NeutronCloud, user: str, **password: str) -> Adapter:
     account = ACCOUNTS[user]
-    auth = Password(
-        auth_url=cloud.facts.auth_url(),
-        username=account.user,
-        password=password.get("password", account.password),
-        project_name=account.project,
-        user_domain_id=DOMAIN,
-        project_domain_id=DOMAIN,
-    )
+    options = {
+        "auth_url": cloud.facts.auth_url(),
+        "username": account.user,
+        "password": account.password,
+        "project_name": account.project,
+        "user_domain_id": DOMAIN,
+        "project_domain_id": DOMAIN,
+    }
     # The endpoint comes out of Keystone's catalog, as in a real cloud.
-    return Adapter(Session(auth=auth, timeout=30), service_type="network", interface="public", region_name=REGION)
+    return neutron_session(
+        NeutronSettings(auth_type="password", auth_options=options | password, timeout_s=30, region_name=REGION)
+    )
 
 
 class RealWorld:

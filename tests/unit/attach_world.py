@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mooring.attach.devices import Devices, devices_of
@@ -11,9 +11,9 @@ from mooring.attach.engine import Engine, Patience
 from mooring.attach.journal import Journal
 from mooring.attach.pool import VfState
 from mooring.attach.settlement import Settlement
-from mooring.attach.types import AttachRequest
+from mooring.attach.types import AttachRequest, Lease, LeaseStep
 from mooring.host.kernel import VfSettings
-from mooring.neutron.model import Network, Port
+from mooring.neutron.model import Network, Port, Segment
 from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
 from mooring.pci.device_spec import DeviceSpec
@@ -21,12 +21,40 @@ from mooring.testing.kernel import FakeKernel
 from mooring.testing.neutron import FakeNeutron
 
 HOST = "host-a"
+VF = PciAddress.parse("0000:01:10.0")
 SPECS = DeviceSpec.parse_all(
     [
         '{"devname": "enp1s0", "physical_network": "physnet1"}',
         '{"devname": "enp2s0", "physical_network": "physnet2"}',
     ]
 )
+
+
+def a_lease(**changes: object) -> Lease:
+    port = Port(id="port-1", network_id="net", mac="fa:16:3e:00:00:01", revision=4, profile={"pci_slot": "x"})
+    lease = Lease(
+        id="lease-1",
+        attachment="endpoint-1",
+        boot_id="boot",
+        device=VF,
+        parent=PciAddress.parse("0000:01:00.0"),
+        physical_network="physnet1",
+        driver="sriov",
+        step=LeaseStep.LEASED,
+        port=port,
+        former=port,
+        network=Network(
+            id="net",
+            name="net",
+            mtu=1500,
+            segments=(Segment(network_type="vlan", physical_network="physnet1", segmentation_id=100),),
+        ),
+        device_owner="compute:kuryr",
+        created=False,
+        vnic_type="direct",
+        pci_vendor_info="8086:10ca",
+    )
+    return replace(lease, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

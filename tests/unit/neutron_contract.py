@@ -11,7 +11,7 @@ import pytest
 
 from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
 from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, Binding, NeutronBus, NeutronNetworks, NeutronPorts, NewPort
-from mooring.neutron.model import BINDING_FAILED, UNBOUND, Network, Port, Segment, Subnet
+from mooring.neutron.model import BINDING_FAILED, UNBOUND, IpAddress, IpNetwork, Network, Port, Segment, Subnet
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 OWN_PROFILE = {"pci_slot": "0000:01:10.2", "pci_vendor_info": "8086:10ca", "physical_network": "physnet2"}
@@ -53,6 +53,25 @@ def a_port(world: World, profile: Mapping[str, object] | None = None, **attribut
     world.add_subnet(network, world.cidr())
     port = world.add_port(network, profile or {}, **attributes)
     return world.neutron.port(port.id)
+
+
+def create_subnet(
+    world: World,
+    network: Network,
+    cidr: IpNetwork,
+    *,
+    gateway: IpAddress | None = None,
+    subnetpool_id: str | None = None,
+) -> Subnet:
+    return world.neutron.create_subnet(
+        network_id=network.id,
+        name="",
+        cidr=cidr,
+        gateway=gateway,
+        subnetpool_id=subnetpool_id,
+        enable_dhcp=True,
+        tags=[],
+    )
 
 
 def binding_on(host: str, **changes: object) -> Binding:
@@ -447,15 +466,7 @@ class NetworkContract:
         assert world.neutron.subnets(subnet_id=subnet.id) == ()
 
     def test_a_subnet_may_have_no_gateway(self, world: World) -> None:
-        subnet = world.neutron.create_subnet(
-            network_id=world.add_network().id,
-            name="",
-            cidr=ip_network(world.cidr()),
-            gateway=None,
-            subnetpool_id=None,
-            enable_dhcp=True,
-            tags=[],
-        )
+        subnet = create_subnet(world, world.add_network(), ip_network(world.cidr()))
 
         assert subnet.gateway is None
         assert world.neutron.subnets(subnet_id=subnet.id) == (subnet,)
@@ -471,15 +482,7 @@ class NetworkContract:
         world.add_subnet(network, cidr)
 
         with pytest.raises(NeutronRefused) as refused:
-            world.neutron.create_subnet(
-                network_id=network.id,
-                name="",
-                cidr=ip_network(cidr),
-                gateway=None,
-                subnetpool_id=None,
-                enable_dhcp=True,
-                tags=[],
-            )
+            create_subnet(world, network, ip_network(cidr))
 
         assert refused.value.status == 400
 
@@ -488,15 +491,7 @@ class NetworkContract:
         pool = world.neutron.create_subnetpool(name=world.name(), prefixes=[cidr], shared=False, tags=[tag])
 
         def subnet() -> Subnet:
-            return world.neutron.create_subnet(
-                network_id=world.add_network().id,
-                name="",
-                cidr=cidr,
-                gateway=cidr[1],
-                subnetpool_id=pool.id,
-                enable_dhcp=True,
-                tags=[],
-            )
+            return create_subnet(world, world.add_network(), cidr, gateway=cidr[1], subnetpool_id=pool.id)
 
         first = subnet()
         with pytest.raises(NeutronRefused, match="allocate"):
@@ -527,15 +522,7 @@ class NetworkContract:
         pool = world.neutron.create_subnetpool(name=world.name(), prefixes=[cidr], shared=False, tags=[])
 
         with pytest.raises(NeutronRefused, match="same subnet pool"):
-            world.neutron.create_subnet(
-                network_id=network.id,
-                name="",
-                cidr=cidr,
-                gateway=None,
-                subnetpool_id=pool.id,
-                enable_dhcp=True,
-                tags=[],
-            )
+            create_subnet(world, network, cidr, subnetpool_id=pool.id)
 
     def test_tags_are_added_and_removed_without_touching_others(self, world: World) -> None:
         port = a_port(world)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attach_world import HOST, World
 
 from mooring.attach.engine import Patience
 from mooring.attach.pool import VfState
@@ -28,7 +29,6 @@ from mooring.errors import (
     UnsupportedVnicType,
 )
 from mooring.pci.address import PciAddress
-from tests.unit.attach_world import HOST, World
 
 SLOT = "0000:02:10.2"
 

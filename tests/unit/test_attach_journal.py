@@ -7,43 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attach_world import VF, a_lease
 
 from mooring.attach.journal import Debt, DebtKind, Journal
 from mooring.attach.types import Baseline, Lease, LeaseStep
 from mooring.errors import DeviceBusy, PortBusy
 from mooring.host.kernel import VfSettings
-from mooring.neutron.model import Network, Port, Segment
 from mooring.pci.address import PciAddress
 
-VF = PciAddress.parse("0000:01:10.0")
 OTHER_VF = PciAddress.parse("0000:01:10.2")
-
-
-def a_lease(**changes: object) -> Lease:
-    port = Port(id="port-1", network_id="net", mac="fa:16:3e:00:00:01", revision=4, profile={"pci_slot": "x"})
-    lease = Lease(
-        id="lease-1",
-        attachment="endpoint-1",
-        boot_id="boot",
-        device=VF,
-        parent=PciAddress.parse("0000:01:00.0"),
-        physical_network="physnet1",
-        driver="sriov",
-        step=LeaseStep.LEASED,
-        port=port,
-        former=port,
-        network=Network(
-            id="net",
-            name="net",
-            mtu=1500,
-            segments=(Segment(network_type="vlan", physical_network="physnet1", segmentation_id=100),),
-        ),
-        device_owner="compute:kuryr",
-        created=False,
-        vnic_type="direct",
-        pci_vendor_info="8086:10ca",
-    )
-    return replace(lease, **changes)  # type: ignore[arg-type]
 
 
 def another_lease(**changes: object) -> Lease:

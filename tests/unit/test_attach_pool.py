@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attach_world import a_lease
 
 from mooring.attach.devices import Devices, devices_of
 from mooring.attach.journal import Journal
 from mooring.attach.pool import VfState
 from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import DeviceBusy, DeviceUnusable, NoFreeDevice
-from mooring.neutron.model import Network, Port
+from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction
 from mooring.pci.device_spec import DeviceSpec
@@ -54,22 +55,16 @@ def pf_of(kernel: FakeKernel, name: str) -> PhysicalFunction:
 def lease_of(devices: Devices, address: PciAddress) -> Lease:
     member = next(member for member in devices.pool.members() if member.address == address)
     port = Port(id=f"port of {address}", network_id="net", mac="fa:16:3e:00:00:01", revision=1)
-    lease = Lease(
+    lease = a_lease(
         id=str(address),
         attachment=f"endpoint of {address}",
         boot_id=devices.kernel.boot_id(),
         device=address,
         parent=member.pf.address,
         physical_network=member.physical_network,
-        driver="sriov",
         step=LeaseStep.READY,
         port=port,
         former=port,
-        network=Network(id="net", name="net", mtu=1500, segments=()),
-        device_owner="compute:kuryr",
-        created=False,
-        vnic_type="direct",
-        pci_vendor_info="8086:10ca",
     )
     devices.journal.add(lease)
     return lease

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from attach_world import World
 
 from mooring.cli.host import lease_listing, vf_listing
 from mooring.cli.main import main
 from mooring.cli.output import show
-from tests.unit.attach_world import World
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.noauth import NoAuth
-from keystoneauth1.session import Session
 
+from mooring.config.session import neutron_session
+from mooring.config.settings import NeutronSettings
 from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, NeutronUnreachable, PortBusy, PortNotFound
 from mooring.neutron.api import Binding
 from mooring.neutron.rest import NeutronGateway
@@ -115,7 +115,7 @@ def script() -> Iterator[Script]:
 
 
 def adapter_to(url: str) -> Adapter:
-    return Adapter(Session(auth=NoAuth(endpoint=url)), service_type="network")
+    return neutron_session(NeutronSettings(auth_type="none", endpoint_override=url))
 
 
 @pytest.fixture(autouse=True)
