@@ -25,7 +25,7 @@ lint: $(STAMP)  ## Check style and types
 test-unit: $(STAMP)  ## Run the unit tests (no root, seconds)
 	$(PYTHON) -m pytest tests/unit
 
-test-functional: $(STAMP)  ## Run the tests against real Neutron, Keystone and RabbitMQ (root)
+test-functional: $(STAMP)  ## Run the tests against real Neutron, dockerd and netlink (root)
 	$(PYTHON) -m pytest tests/functional
 
 test-lab: $(STAMP)  ## Run the tests in the QEMU guests (root)

@@ -6,31 +6,28 @@ one-line and the deb822 format).
 
 from __future__ import annotations
 
-import os
 import platform
 import re
-import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import HostSetupError
+from lab.packages import HostPackage, apt_get, ensure_packages, install
 
 APT_DIR = Path("/etc/apt")
 MIN_QEMU_MAJOR = 10  # igb came with 8, reconnecting stream netdevs with 9.2
 QEMU = "qemu-system-x86_64"
 QEMU_PACKAGE = "qemu-system-x86"
-# package -> a file it brings; a present file means that there is nothing to install
-HOST_PACKAGES = {
-    "mmdebstrap": "/usr/bin/mmdebstrap",
-    "e2fsprogs": "/sbin/mke2fs",
-    "openssh-client": "/usr/bin/ssh",
-    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "cpio": "/usr/bin/cpio",
-    "zstd": "/usr/bin/zstd",
-}
-APT_GET = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3")
+HOST_PACKAGES = (
+    HostPackage(name="mmdebstrap", file="/usr/bin/mmdebstrap"),
+    HostPackage(name="e2fsprogs", file="/sbin/mke2fs"),
+    HostPackage(name="openssh-client", file="/usr/bin/ssh"),
+    HostPackage(name="debian-archive-keyring", file="/usr/share/keyrings/debian-archive-keyring.gpg"),
+    HostPackage(name="cpio", file="/usr/bin/cpio"),
+    HostPackage(name="zstd", file="/usr/bin/zstd"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,19 +120,16 @@ def ensure_host_packages() -> None:
 
     Upgrades nothing that is installed. Raises HostSetupError if apt fails.
     """
-    missing = [package for package, file in HOST_PACKAGES.items() if not Path(file).exists()]
-    if not missing and qemu_major() >= MIN_QEMU_MAJOR:
+    ensure_packages(HOST_PACKAGES)
+    if qemu_major() >= MIN_QEMU_MAJOR:
         return
     codename = host_codename()
-    _apt("update")
-    if missing:
-        _apt("install", "-y", "--no-install-recommends", *missing)
-    if qemu_major() < MIN_QEMU_MAJOR:
-        target = []
-        if _candidate_major(QEMU_PACKAGE) < MIN_QEMU_MAJOR:
-            add_backports(codename)
-            target = ["-t", f"{codename}-backports"]
-        _apt("install", "-y", "--no-install-recommends", *target, QEMU_PACKAGE)
+    apt_get("update")
+    target = []
+    if _candidate_major(QEMU_PACKAGE) < MIN_QEMU_MAJOR:
+        add_backports(codename)
+        target = ["-t", f"{codename}-backports"]
+    install(*target, QEMU_PACKAGE)
     if qemu_major() < MIN_QEMU_MAJOR:
         raise HostSetupError(f"{QEMU} is older than {MIN_QEMU_MAJOR} even after installing {QEMU_PACKAGE}")
 
@@ -164,23 +158,10 @@ def add_backports(codename: str, apt_dir: Path = APT_DIR) -> None:
     (apt_dir / "sources.list.d" / "mooring-lab-backports.sources").write_text(
         f"Types: deb\nURIs: {archive.uri}\nSuites: {suite}\nComponents: main\n{signed_by}"
     )
-    _apt("update")
+    apt_get("update")
 
 
 def _candidate_major(package: str) -> int:
     out = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=True).stdout
     found = re.search(r"Candidate: (?:\d+:)?(\d+)", out)
     return int(found[1]) if found else 0
-
-
-def _apt(*arguments: str) -> None:
-    command = [*APT_GET, *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-    )
-    if done.returncode != 0:
-        raise HostSetupError(f"{shlex.join(command)} failed with code {done.returncode}\n{done.stderr[-2000:]}")

@@ -15,7 +15,8 @@ from lab.errors import HostSetupError
 from lab.neutron import config
 from lab.neutron.accounts import ACCOUNTS, REGION
 from lab.neutron.layout import Layout
-from lab.neutron.packages import ensure_packages
+from lab.neutron.packages import PACKAGES
+from lab.packages import ensure_packages
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
@@ -45,7 +46,7 @@ def install() -> Environment:
 
     Raises HostSetupError when apt, pip or the making of a database fails.
     """
-    ensure_packages()
+    ensure_packages(PACKAGES)
     with ThreadPoolExecutor() as pool:
         server = pool.submit(_environment, "neutron-server", SERVER_PACKAGES)
         cli = pool.submit(_environment, "neutron-cli", CLI_PACKAGES)

@@ -1,7 +1,30 @@
-"""Fixtures that functional tests share."""
+"""What functional tests share."""
 
 from __future__ import annotations
 
+import pytest
 from neutron_cloud import cloud
 
+from lab.packages import HostPackage, ensure_packages
+
 __all__ = ["cloud"]
+
+PACKAGES = (
+    HostPackage(
+        name="docker.io",
+        file="/usr/sbin/dockerd",
+        units=("docker.service", "docker.socket", "containerd.service"),
+    ),
+    # The file tells it from busybox, which a container cannot run.
+    HostPackage(name="busybox-static", file="/usr/share/doc/busybox-static/copyright"),
+    HostPackage(name="iproute2", file="/usr/bin/ip"),
+)
+# Part of docker.io until Debian 12.
+DOCKER_CLIENT = HostPackage(name="docker-cli", file="/usr/bin/docker")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def debian_packages() -> None:
+    """Install what the tests need of Debian; a cloud installs its own."""
+    ensure_packages(PACKAGES)
+    ensure_packages([DOCKER_CLIENT])

@@ -1,6 +1,6 @@
 """A real dockerd drives the plugin, in a network namespace of its own; veth pairs stand in for VFs.
 
-Needs root, dockerd, docker and busybox (Debian: docker.io, busybox-static).
+Needs root.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from libnetwork_world import FakeAttachments, World
@@ -22,12 +22,10 @@ from mooring.libnetwork.server import PluginServer, listen
 from mooring.neutron.model import Network, Port
 
 DRIVER = f"mooring-test-{os.getpid()}"
-TOOLS = ("dockerd", "docker", "busybox", "unshare", "nsenter", "ip")
-
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="dockerd needs root"),
-    pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
-]
+# Debian's commands, which fit each other, and not what somebody put into /usr/local.
+DEBIAN = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+BUSYBOX = "/usr/bin/busybox"
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Dockerd:
@@ -35,47 +33,64 @@ class Dockerd:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._ready = threading.Event()
+        self._up = threading.Event()
+        self._log: list[str] = []
         options = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
         places = [f"--data-root={home}/data", f"--exec-root={home}/exec", f"--pidfile={home}/pid"]
-        driver = ["--storage-driver=vfs", "--exec-opt=native.cgroupdriver=cgroupfs"]
+        driver = ["--storage-driver=vfs", "--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/{DRIVER}"]
+        # Should a containerd of the machine's be running, dockerd uses that one.
+        spaces = [f"--containerd-namespace={DRIVER}", f"--containerd-plugins-namespace={DRIVER}-plugins"]
         self._process = subprocess.Popen(
-            ["unshare", "--net", "dockerd", f"--host={self.address}", *places, *options, *driver],
+            ["unshare", "--net", "dockerd", f"--host={self.address}", *places, *options, *driver, *spaces],
             stderr=subprocess.PIPE,
             text=True,
+            env=DEBIAN,
         )
-        self._log: list[str] = []
         self._reader = threading.Thread(target=self._read_log)
         self._reader.start()
-        assert self._ready.wait(timeout=60), "".join(self._log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._reader.join(timeout=10)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        for group in (*CGROUPS.glob(DRIVER), *CGROUPS.glob(f"*/{DRIVER}")):
+            # Controllers that are mounted together stand there under each name.
+            if group.exists():
+                group.rmdir()
 
     @property
     def address(self) -> str:
         return f"unix://{self._home}/docker.sock"
 
+    def wait(self) -> None:
+        """Return once the engine answers; raise AssertionError with its log when it does not."""
+        self._up.wait(timeout=60)
+        assert self._process.poll() is None, "".join(self._log)
+        self("version")
+
     def __call__(self, *words: str) -> str:
         """Run a docker command; raise AssertionError with what the user reads when it fails."""
-        done = subprocess.run(["docker", "--host", self.address, *words], capture_output=True, text=True, check=False)
+        command = ["docker", "--host", self.address, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=DEBIAN)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def in_namespace(self, *words: str) -> str:
         command = ["nsenter", "--net", "--target", str(self._process.pid), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=60)
-        self._reader.join(timeout=10)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=DEBIAN).stdout
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._log.append(line)
             if "API listen on" in line:
-                self._ready.set()
+                self._up.set()
+        self._up.set()
 
 
 class VethAttachments(FakeAttachments):
@@ -102,18 +117,16 @@ class VethAttachments(FakeAttachments):
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
     home = tmp_path_factory.mktemp("docker")
-    engine = Dockerd(home)
     files = home / "image" / "bin"
     files.mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    assert busybox is not None
-    shutil.copy(busybox, files / "busybox")
+    shutil.copy(BUSYBOX, files / "busybox")
     (files / "ip").symlink_to("busybox")
     (files / "sleep").symlink_to("busybox")
     archive = shutil.make_archive(str(home / "image"), "tar", home / "image")
-    engine("import", archive, "busybox")
-    yield engine
-    engine.stop()
+    with Dockerd(home) as engine:
+        engine.wait()
+        engine("import", archive, "busybox")
+        yield engine
 
 
 @pytest.fixture

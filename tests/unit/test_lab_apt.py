@@ -99,7 +99,7 @@ def test_both_formats_of_a_machine_are_read_and_other_files_are_not(tmp_path: Pa
 
 def test_backports_come_from_the_machines_own_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr("lab.apt._apt", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("lab.apt.apt_get", lambda *arguments: calls.append(arguments))
     apt_dir = machine(tmp_path)
 
     add_backports("bookworm", apt_dir)
