@@ -1,4 +1,4 @@
-"""The rtnetlink wire against the running kernel, on an interface of this test's own."""
+"""Our use of rtnetlink against the running kernel, on an interface of this test's own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pyroute2.netlink.rtnl import RTM_GETLINK
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.iprsocket import IPRSocket
 
 from mooring.errors import DeviceGone, KernelRefused
 from mooring.host import links
 from mooring.host.failures import NetlinkError, kernel_errors
-from mooring.host.netlink import link_events
+from mooring.host.netlink import link_events, request_undecoded
 
+THREADS = 4
 NAME = f"nl{os.getpid()}"
 
 
@@ -82,17 +86,50 @@ def test_an_event_that_came_before_the_wait_is_not_missed(index: int) -> None:
     assert links.read_link(index).netdev.mtu == 1300
 
 
-def test_threads_share_nothing_and_leave_nothing_open(index: int) -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+def test_sockets_are_kept_for_whoever_asks_next(index: int) -> None:
+    ask_from_threads(index)
+    before = open_files()
+    for _ in range(5):
+        ask_from_threads(index)
+    assert open_files() <= before + THREADS
+
+
+def test_a_request_that_was_broken_off_leaves_no_answer_for_the_next(
+    index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links.set_mtu(index, 1400)
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(IPRSocket, "get", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            links.set_mtu(index, 1300)
+    assert links.read_link(index).netdev.index == index
+    assert open_files() <= before
+
+
+def test_a_refused_list_of_vfs_is_an_error() -> None:
+    with pytest.raises(NetlinkError) as error:
+        request_undecoded(RTM_GETLINK, ifinfmsg())
+    assert error.value.errno == errno.EINVAL
+
+
+def interrupt(_: IPRSocket) -> None:
+    raise KeyboardInterrupt
+
+
+def ask_from_threads(index: int) -> None:
     wrong: list[int] = []
 
-    def read_often() -> None:
+    def ask() -> None:
         wrong.extend(number for _ in range(100) if (number := links.read_link(index).netdev.index) != index)
 
-    threads = [threading.Thread(target=read_often) for _ in range(4)]
+    threads = [threading.Thread(target=ask) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208

@@ -7,11 +7,16 @@ import pytest
 
 from mooring.host.failures import NetlinkError
 from mooring.host.kernel import LinkState, VfSettings
-from mooring.host.netlink import attribute
-from mooring.host.vf_info import IFLA_NUM_VF, IFLA_VFINFO_LIST, VfAttribute, encode_vf_attribute, parse_vf, vf_entries
+from mooring.host.links import ifinfmsg
+from mooring.host.vf_info import IFLA_NUM_VF, IFLA_VFINFO_LIST, VfAttribute, parse_vf, vf_change, vf_entries
 
 MAC = "fa:16:3e:00:00:0a"
 _NUMBER = struct.Struct("=I")
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """Encode one attribute, padded to four bytes."""
+    return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
 def numbers(kind: int, *values: int) -> bytes:
@@ -97,6 +102,14 @@ def test_a_list_cut_short_is_an_error() -> None:
         parse_vf_list(message(vf_entry(0), vf_entry(1))[:-40])
 
 
+def encoded(vf_index: int, kind: VfAttribute, wanted: VfSettings) -> bytes:
+    """Return what pyroute2 makes of a change of a VF."""
+    message = ifinfmsg.vflist.vfinfo()
+    message["attrs"] = [vf_change(vf_index, kind, wanted)]
+    message.encode()
+    return bytes(message.data[4:])
+
+
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
@@ -118,15 +131,15 @@ def test_an_attribute_is_written_with_the_index_of_its_vf(kind: VfAttribute, val
         max_tx_rate=200,
         link_state=LinkState.ENABLE,
     )
-    assert encode_vf_attribute(3, kind, wanted) == attribute(IFLA_VFINFO_LIST, attribute(1, numbers(kind, *values)))
+    assert encoded(3, kind, wanted) == numbers(kind, *values)
 
 
 def test_a_mac_is_written_in_the_room_of_the_longest_address() -> None:
-    written = encode_vf_attribute(3, VfAttribute.MAC, VfSettings(mac=MAC))
-    assert written[8:] == attribute(VfAttribute.MAC, _NUMBER.pack(3) + bytes.fromhex("fa163e00000a") + bytes(26))
+    written = encoded(3, VfAttribute.MAC, VfSettings(mac=MAC))
+    assert written == attribute(VfAttribute.MAC, _NUMBER.pack(3) + bytes.fromhex("fa163e00000a") + bytes(26))
 
 
 def test_a_service_tag_is_written_as_a_vlan_list() -> None:
-    written = encode_vf_attribute(3, VfAttribute.VLAN, VfSettings(mac=MAC, vlan=7, service_tag=True))
+    written = encoded(3, VfAttribute.VLAN, VfSettings(mac=MAC, vlan=7, service_tag=True))
     info = struct.pack("=III", 3, 7, 0) + b"\x88\xa8" + bytes(2)
-    assert written[8:] == attribute(VfAttribute.VLAN_LIST, attribute(1, info))
+    assert written == attribute(VfAttribute.VLAN_LIST, attribute(1, info))

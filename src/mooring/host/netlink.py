@@ -1,122 +1,93 @@
-"""The rtnetlink wire (RFC 3549, Linux include/uapi/linux/netlink.h): attributes, requests, link events.
+"""Requests to rtnetlink, and its link events, with pyroute2's sockets and messages.
 
-Every request has a socket of its own. That costs some ten microseconds, and nothing is shared between threads,
-left open, or mixed up with a late reply.
+Its IPRSocket, not its IPRoute: that keeps an event loop for each thread, and to open one for each request would cost
+more than the requests. An IPRSocket works in any thread, and is kept for the next request. It leaves to its user to
+await the answer; that, and an answer of any size (IPRSocket.get stops at 16 KiB, 80 VFs), is what is ours here.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from pyroute2.netlink import NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
+from pyroute2.netlink.rtnl import RTMGRP_LINK
+from pyroute2.netlink.rtnl.iprsocket import IPRSocket
 
 from mooring.host.failures import NetlinkError
 
-_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 270, 10, 11, 12
-_REQUEST, _ACK, _DUMP, _DUMP_INTERRUPTED, _ACK_HAS_ATTRIBUTES = 0x1, 0x4, 0x300, 0x10, 0x200
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_ERROR_MESSAGE = 1  # NLMSGERR_ATTR_MSG
-_KIND_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
-_LINK_GROUP = 1  # RTMGRP_LINK
-
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
-_ERROR = struct.Struct("=i")
-_DUMP_ATTEMPTS = 5
+_HEADER = struct.Struct("=IH")  # nlmsghdr: length and kind
+_idle: deque[Any] = deque()
 
 
-def attribute(kind: int, payload: bytes) -> bytes:
-    """Encode one attribute, padded to four bytes."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(payload), kind) + payload + bytes(-len(payload) % 4)
+def request(kind: int, message: Any, flags: int = 0) -> list[Any]:  # noqa: ANN401, as pyroute2 has no types
+    """Send one message and return the answers; raise NetlinkError with the kernel's errno.
 
-
-def attributes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Walk the attributes of ``data[start:end]``: kind, and where the payload begins and ends.
-
-    Offsets instead of slices: a card may have hundreds of VFs with a dozen attributes each.
+    ``flags`` say what answers: one object (0), all objects that match (NLM_F_DUMP), or none (NLM_F_ACK).
     """
-    end = len(data) if end is None else end
-    while start + _ATTRIBUTE.size <= end:
-        length, kind = _ATTRIBUTE.unpack_from(data, start)
-        yield kind & _KIND_MASK, start + _ATTRIBUTE.size, start + length
-        if length < _ATTRIBUTE.size:
-            return
-        start += length + 3 & ~3
+    answers: list[Any] = []
+    with _lend() as sock:
+        sock.put(message, kind, NLM_F_REQUEST | flags)
+        while not answers or _more_follow(answers[-1]):
+            answers += sock.get()
+    if answers[-1]["header"]["type"] in {NLMSG_ERROR, NLMSG_DONE}:
+        _raise_refusal(answers.pop())
+    return answers
 
 
-def text(data: bytes, start: int, end: int) -> str:
-    """Decode a NUL-terminated string."""
-    return data[start:end].rstrip(b"\0").decode(errors="replace")
+def request_undecoded(kind: int, message: Any) -> bytes:  # noqa: ANN401
+    """Send one message that one object answers, and return that as it came, however large it is."""
+    with _lend() as sock:
+        sock.put(message, kind, NLM_F_REQUEST)
+        size = sock.socket.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
+        answer: bytes = sock.recv(size)
+        refused = list(sock.marshal.parse(answer)) if _HEADER.unpack_from(answer)[1] == NLMSG_ERROR else []
+    for refusal in refused:
+        _raise_refusal(refusal)
+    return answer
 
 
-def request(kind: int, payload: bytes) -> list[bytes]:
-    """Send one request and return the bodies of its replies; raise NetlinkError with the kernel's errno."""
-    return _exchange(kind, payload, _REQUEST | _ACK)
+def _more_follow(answer: Any) -> bool:  # noqa: ANN401
+    return bool(answer["header"]["flags"] & NLM_F_MULTI) and answer["header"]["type"] != NLMSG_DONE
 
 
-def dump(kind: int, payload: bytes) -> list[bytes]:
-    """Return all objects that match; ask again when they changed while the kernel listed them."""
-    for _ in range(_DUMP_ATTEMPTS):
-        try:
-            return _exchange(kind, payload, _REQUEST | _DUMP)
-        except InterruptedError:
-            continue
-    raise NetlinkError(errno.EAGAIN, "the list kept changing while it was read")
+@contextmanager
+def _lend() -> Iterator[Any]:
+    """Lend a socket that nobody else uses meanwhile; there are as many as threads have ever asked at one time."""
+    try:
+        sock = _idle.pop()
+    except IndexError:
+        sock = IPRSocket(ext_ack=True, strict_check=True)
+    try:
+        yield sock
+    except BaseException:
+        sock.close()  # or its late answer would be taken for the next one's
+        raise
+    _idle.append(sock)
 
 
-def _exchange(kind: int, payload: bytes, flags: int) -> list[bytes]:
-    bodies: list[bytes] = []
-    interrupted = False
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
-        for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
-            sock.setsockopt(_SOL_NETLINK, option, 1)
-        sock.sendto(_HEADER.pack(_HEADER.size + len(payload), kind, flags, 1, 0) + payload, (0, 0))
-        while True:
-            for reply, reply_flags, body in _messages(_receive(sock)):
-                interrupted |= bool(reply_flags & _DUMP_INTERRUPTED)
-                if reply in {_NLMSG_ERROR, _NLMSG_DONE}:
-                    _raise_refusal(body, reply_flags, reply)
-                    if interrupted:
-                        raise InterruptedError
-                    return bodies
-                bodies.append(body)
+@atexit.register
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
 
 
-def _receive(sock: socket.socket) -> bytes:
-    """Receive one datagram, however large: the reply for a card with hundreds of VFs has tens of kilobytes."""
-    size = sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
-    return sock.recv(size)
-
-
-def _messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
-    start = 0
-    while start + _HEADER.size <= len(datagram):
-        length, kind, flags, _, _ = _HEADER.unpack_from(datagram, start)
-        yield kind, flags, datagram[start + _HEADER.size : start + length]
-        start += max(length + 3 & ~3, _HEADER.size)
-
-
-def _raise_refusal(body: bytes, flags: int, reply: int) -> None:
-    (code,) = _ERROR.unpack_from(body)
-    if code == 0:
-        return
-    reason = ""
-    if flags & _ACK_HAS_ATTRIBUTES:
-        # An error repeats the header of the request before its attributes; the end of a dump does not.
-        start = _ERROR.size + (_HEADER.size if reply == _NLMSG_ERROR else 0)
-        for kind, begin, end in attributes(body, start):
-            if kind == _ERROR_MESSAGE:
-                reason = text(body, begin, end)
-    raise NetlinkError(-code, reason)
+def _raise_refusal(message: Any) -> None:  # noqa: ANN401
+    if message["header"]["type"] == NLMSG_ERROR and message["error"]:
+        raise NetlinkError(-message["error"], message.get_attr("NLMSGERR_ATTR_MSG") or "")
 
 
 class LinkEvents:
     """A wake-up at every change of any interface in the daemon's namespace."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Any) -> None:  # noqa: ANN401
         self._socket = sock
 
     def wait(self, seconds: float) -> None:
@@ -136,6 +107,6 @@ class LinkEvents:
 @contextmanager
 def link_events() -> Iterator[LinkEvents]:
     """Listen from now on, so that nothing that follows is missed."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
-        sock.bind((0, _LINK_GROUP))
+    with IPRSocket() as sock:
+        sock.bind(RTMGRP_LINK)
         yield LinkEvents(sock)

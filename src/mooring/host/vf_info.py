@@ -1,22 +1,28 @@
-"""What a PF holds for its VFs, as rtnetlink carries it (IFLA_VFINFO_LIST, Linux include/uapi/linux/if_link.h)."""
+"""What a PF holds for its VFs, as rtnetlink carries it (IFLA_VFINFO_LIST, Linux include/uapi/linux/if_link.h).
+
+Reading is our own decoder: pyroute2's follows the length of the list, which wraps on large cards, and takes 14 times as
+long. Writing is pyroute2's: here is only what goes into its messages.
+"""
 
 from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from itertools import islice
+from typing import Any
 
 from mooring.host.failures import NetlinkError
 from mooring.host.kernel import LinkState, VfSettings
-from mooring.host.netlink import attribute, attributes
 
 IFLA_NUM_VF, IFLA_VFINFO_LIST = 21, 22
-_IFLA_VF_INFO = _IFLA_VF_VLAN_INFO = 1
+_IFLA_VF_INFO = 1
+_KIND_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _SERVICE_TAG = 0x88A8  # ETH_P_8021AD
-_MAC_ROOM = 32  # MAX_ADDR_LEN
 _UNKNOWN = 0xFFFFFFFF  # -1: the driver does not report it
 
+_ATTRIBUTE = struct.Struct("=HH")
 _ONE, _TWO, _THREE = struct.Struct("=I"), struct.Struct("=II"), struct.Struct("=III")
 _VLAN_INFO = struct.Struct("=III2s")
 _LINK_STATES = (LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE)
@@ -94,29 +100,40 @@ def _switch(value: int) -> bool | None:
     return None if value == _UNKNOWN else value != 0
 
 
-def encode_vf_attribute(index: int, kind: VfAttribute, wanted: VfSettings) -> bytes:
-    """Encode the one attribute of ``wanted``, for the VF with this index, as the payload of a link change."""
-    payload = _payload(index, kind, wanted)
-    return attribute(IFLA_VFINFO_LIST, attribute(_IFLA_VF_INFO, payload))
+def attributes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int, int]]:
+    """Walk the attributes of ``data[start:end]``: kind, and where the payload begins and ends.
+
+    Offsets instead of slices: a card may have hundreds of VFs with a dozen attributes each.
+    """
+    end = len(data) if end is None else end
+    while start + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
+        yield kind & _KIND_MASK, start + _ATTRIBUTE.size, start + length
+        if length < _ATTRIBUTE.size:
+            return
+        start += length + 3 & ~3
 
 
-def _payload(index: int, kind: VfAttribute, wanted: VfSettings) -> bytes:
-    if kind is VfAttribute.VLAN and wanted.service_tag:
-        info = _VLAN_INFO.pack(index, wanted.vlan, wanted.qos, _SERVICE_TAG.to_bytes(2, "big")) + bytes(2)
-        return attribute(VfAttribute.VLAN_LIST, attribute(_IFLA_VF_VLAN_INFO, info))
+def vf_change(index: int, kind: VfAttribute, wanted: VfSettings) -> tuple[str, dict[str, Any]]:
+    """Return the one attribute of ``wanted``, for the VF with this index, as pyroute2 takes it (and alters it)."""
+    values: dict[str, Any]
     match kind:
         case VfAttribute.MAC:
-            value = bytes.fromhex(wanted.mac.replace(":", "")).ljust(_MAC_ROOM, b"\0")
+            name, values = "IFLA_VF_MAC", {"mac": wanted.mac}
+        case VfAttribute.VLAN if wanted.service_tag:
+            tag = {"vf": index, "vlan": wanted.vlan, "qos": wanted.qos, "proto": _SERVICE_TAG}
+            return "IFLA_VF_VLAN_LIST", {"attrs": [("IFLA_VF_VLAN_INFO", tag)]}
         case VfAttribute.VLAN:
-            value = _TWO.pack(wanted.vlan, wanted.qos)
+            name, values = "IFLA_VF_VLAN", {"vlan": wanted.vlan, "qos": wanted.qos}
         case VfAttribute.RATE:
-            value = _TWO.pack(wanted.min_tx_rate, wanted.max_tx_rate)
+            values = {"min_tx_rate": wanted.min_tx_rate, "max_tx_rate": wanted.max_tx_rate}
+            name = "IFLA_VF_RATE"
         case VfAttribute.LINK_STATE:
-            value = _ONE.pack(_LINK_STATES.index(wanted.link_state))
+            name, values = "IFLA_VF_LINK_STATE", {"link_state": _LINK_STATES.index(wanted.link_state)}
         case VfAttribute.SPOOF_CHECK:
-            value = _ONE.pack(bool(wanted.spoof_check))
+            name, values = "IFLA_VF_SPOOFCHK", {"spoofchk": int(bool(wanted.spoof_check))}
         case VfAttribute.TRUST:
-            value = _ONE.pack(bool(wanted.trust))
+            name, values = "IFLA_VF_TRUST", {"trust": int(bool(wanted.trust))}
         case _:
             raise ValueError(f"{kind.name} is only read")
-    return attribute(kind, _ONE.pack(index) + value)
+    return name, {"vf": index, **values}
