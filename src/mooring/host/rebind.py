@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
 from mooring.host.failures import kernel_errors
-from mooring.host.netlink import LinkEvents, link_events
+from mooring.host.netlink import link_events
 from mooring.host.sysfs import Sysfs
 from mooring.pci.address import PciAddress
 
@@ -25,10 +25,9 @@ def rebind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> str:
     """
     for _ in range(_ATTEMPTS):
         _unbind(sysfs, address)
-        with link_events() as events:
-            _bind(sysfs, address, driver)
-            if name := _await_interface(sysfs, address, events):
-                return name
+        _bind(sysfs, address, driver)
+        if name := sysfs.interface(address) or _await_interface(sysfs, address):
+            return name
     raise NotClean(address, f"no network interface appeared within {_INTERFACE_SECONDS:.0f} s of binding {driver}")
 
 
@@ -40,9 +39,10 @@ def _unbind(sysfs: Sysfs, address: PciAddress) -> None:
 
 def _bind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
     path = sysfs.path(address)
-    with suppress(DeviceGone), kernel_errors(f"binding {driver or 'a driver'}", address), _may_probe(path, driver):
-        sysfs.bind_path(driver).write_text(str(address))
-    # The kernel says ENODEV, or nothing at all, when no driver takes the device.
+    _probe(sysfs, address, driver)
+    if driver and sysfs.driver(address) is None and path.exists():
+        with _override(path, driver):
+            _probe(sysfs, address, driver)
     if sysfs.driver(address) is None:
         if not path.exists():
             raise DeviceGone("binding its driver", address, "the VF left the host")
@@ -50,11 +50,17 @@ def _bind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
         raise NotClean(address, f"no driver took it; {remedy}")
 
 
+def _probe(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
+    """Offer the device to its driver. The kernel says ENODEV, or nothing at all, when no driver takes it."""
+    with suppress(DeviceGone), kernel_errors(f"binding {driver or 'a driver'}", address):
+        sysfs.bind_path(driver).write_text(str(address))
+
+
 @contextmanager
-def _may_probe(path: Path, driver: str | None) -> Iterator[None]:
+def _override(path: Path, driver: str) -> Iterator[None]:
     """Let the driver have the VF even where the operator keeps drivers from new VFs (sriov_drivers_autoprobe 0)."""
     override = path / "driver_override"
-    if driver is None or override.read_text().strip() not in {"", "(null)"}:
+    if override.read_text().strip() not in {"", "(null)"}:
         yield
         return
     override.write_text(driver)
@@ -64,9 +70,10 @@ def _may_probe(path: Path, driver: str | None) -> Iterator[None]:
         override.write_text("\n")
 
 
-def _await_interface(sysfs: Sysfs, address: PciAddress, events: LinkEvents) -> str | None:
-    """Return the interface's name once it is registered: at once for most drivers, later for some."""
+def _await_interface(sysfs: Sysfs, address: PciAddress) -> str | None:
+    """Return the interface's name once it is registered; most drivers have done so when they are bound."""
     deadline = time.monotonic() + _INTERFACE_SECONDS
-    while (name := sysfs.interface(address)) is None and (left := deadline - time.monotonic()) > 0:
-        events.wait(left)
+    with link_events() as events:
+        while (name := sysfs.interface(address)) is None and (left := deadline - time.monotonic()) > 0:
+            events.wait(left)
     return name
