@@ -62,8 +62,8 @@ class MooringNode:
         return self.guest.run(["journalctl", "-u", UNIT, "--no-pager", "-o", "cat"]).stdout
 
     def vfs(self) -> list[dict[str, str]]:
-        """The rows of ``mooring pci list``."""
-        return self._listing("mooring pci list --format json")
+        """The VFs that ``mooring pci list`` shows."""
+        return [row for row in self._listing("mooring pci list --format json") if row["type"] == "VF"]
 
     def leases(self) -> list[dict[str, str]]:
         """The rows of ``mooring leases``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attach_world import World
 
-from mooring.cli.host import lease_listing, vf_listing
+from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.main import main
 from mooring.cli.output import show
 
@@ -63,15 +63,19 @@ def test_a_host_without_leases_says_so_and_programs_get_an_empty_list(
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_every_vf_is_listed_with_its_state_and_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_pf_is_listed_with_its_vfs_their_states_and_owners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = World(tmp_path)
     port = world.port()
     vf = world.run(port)
 
-    show(vf_listing(world.core.engine.status()), "json")
+    show(device_listing(world.core.engine.status(), world.kernel), "json")
 
     rows = {row["address"]: row for row in json.loads(capsys.readouterr().out)}
-    assert len(rows) == 10
+    assert len(rows) == 12
+    pf = rows["0000:02:00.0"]
+    assert (pf["type"], pf["vf"], pf["state"], pf["reason"]) == ("PF", "3 of 7", "up", "2 of 3 VFs free")
     assert rows[str(vf.address)]["state"] == "leased"
     assert rows[str(vf.address)]["port"] == port.id
     assert rows[str(vf.address)]["pf"] == "enp2s0"

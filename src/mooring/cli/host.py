@@ -1,36 +1,71 @@
-"""What the host's own commands list: VFs and leases."""
+"""What the host's own commands list: devices and leases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from mooring.attach.journal import DebtEntry
-from mooring.attach.pool import VfStatus
+from mooring.attach.pool import VfState, VfStatus
 from mooring.attach.types import Lease
 from mooring.cli.output import Listing
+from mooring.host.kernel import Kernel
+from mooring.pci.device import PciDevice
 
 
-def vf_listing(statuses: Iterable[VfStatus]) -> Listing:
-    """List every VF that the host may hand out, with its state and owner."""
-    rows = [
-        (
-            str(status.pooled.address),
-            status.pooled.pf.netdev or str(status.pooled.pf.address),
-            str(status.pooled.vf.index),
-            status.pooled.physical_network,
-            "" if status.pooled.vf.numa_node is None else str(status.pooled.vf.numa_node),
-            status.pooled.vf.driver or "",
-            status.state.value,
-            status.lease.port.id if status.lease else "",
-            status.reason,
-        )
-        for status in statuses
-    ]
+_Row = tuple[str, ...]
+
+
+def device_listing(statuses: Iterable[VfStatus], kernel: Kernel) -> Listing:
+    """List every VF that the host may hand out with its state and owner, below the PF it belongs to."""
+    rows: list[_Row] = []
+    for _, group in groupby(statuses, key=lambda status: status.pooled.pf.address):
+        family = list(group)
+        rows.append(_pf_row(family, kernel))
+        rows.extend(_vf_row(status) for status in family)
     return Listing(
-        headings=("Address", "PF", "VF", "Physical network", "NUMA", "Driver", "State", "Port", "Reason"),
+        headings=("Address", "Type", "PF", "VF", "Physical network", "NUMA", "Driver", "State", "Port", "Reason"),
         rows=rows,
         empty="no VF on this host is admitted by [pci] device_spec",
     )
+
+
+def _pf_row(family: list[VfStatus], kernel: Kernel) -> _Row:
+    member = family[0].pooled
+    netdev = kernel.netdev(member.pf)
+    free = sum(status.state is VfState.FREE for status in family)
+    return (
+        str(member.pf.address),
+        "PF",
+        member.pf.netdev or "",
+        f"{len(member.pf.vfs)} of {member.pf.total_vfs}",
+        member.physical_network,
+        _numa(member.pf),
+        member.pf.driver or "",
+        "up" if netdev is not None and netdev.up else "down",
+        "",
+        f"{free} of {len(family)} VFs free",
+    )
+
+
+def _vf_row(status: VfStatus) -> _Row:
+    member = status.pooled
+    return (
+        str(member.address),
+        "VF",
+        member.pf.netdev or "",
+        str(member.vf.index),
+        member.physical_network,
+        _numa(member.vf),
+        member.vf.driver or "",
+        status.state.value,
+        status.lease.port.id if status.lease else "",
+        status.reason,
+    )
+
+
+def _numa(device: PciDevice) -> str:
+    return "" if device.numa_node is None else str(device.numa_node)
 
 
 def lease_listing(leases: Iterable[Lease], debts: Iterable[DebtEntry]) -> Listing:

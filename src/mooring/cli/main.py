@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 import mooring
-from mooring.cli.host import lease_listing, vf_listing
+from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.output import format_option, show
 from mooring.config.load import load
 from mooring.errors import InvalidConfiguration, InvalidDeviceSpec, MooringError
@@ -38,7 +38,7 @@ def cli(context: click.Context, config_files: tuple[Path, ...]) -> None:
 @cli.command()
 @click.pass_obj
 def node(config_files: tuple[Path, ...] | None) -> None:
-    """Run the daemon of a container host, in the foreground, until it is told to stop."""
+    """Run the daemon of a container host in the foreground."""
     # The daemon's libraries are large; the commands that only look do without them.
     from mooring.node.daemon import run  # noqa: PLC0415
 
@@ -54,18 +54,18 @@ def pci() -> None:
 @format_option
 @click.pass_obj
 def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
-    """List the VFs that this host may hand out: whose PF, which state, whose port."""
+    """List the PFs and VFs that this host may hand out: which state, whose port."""
     from mooring.node.wiring import open_devices  # noqa: PLC0415
 
     with open_devices(load(config_files).settings) as devices:
-        show(vf_listing(devices.pool.statuses()), output_format)
+        show(device_listing(devices.pool.statuses(), devices.kernel), output_format)
 
 
 @cli.command()
 @format_option
 @click.pass_obj
 def leases(config_files: tuple[Path, ...] | None, output_format: str) -> None:
-    """List the attachments that hold a VF, and what Neutron is still owed for past ones."""
+    """List the attachments that hold a VF, and debts to Neutron."""
     from mooring.node.wiring import open_devices  # noqa: PLC0415
 
     with open_devices(load(config_files).settings) as devices:
