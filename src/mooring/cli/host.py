@@ -12,7 +12,6 @@ from mooring.cli.output import Listing
 from mooring.host.kernel import Kernel
 from mooring.pci.device import PciDevice
 
-
 _Row = tuple[str, ...]
 
 
