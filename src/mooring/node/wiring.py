@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from mooring.attach.devices import Devices, devices_of
 from mooring.attach.drivers.registry import load_port_drivers
 from mooring.attach.engine import Engine, Patience
@@ -17,6 +19,8 @@ from mooring.host.linux import LinuxKernel
 from mooring.neutron.agent import AgentDuty
 from mooring.neutron.bus import NeutronMessageBus
 from mooring.neutron.rest import NeutronGateway
+
+log = structlog.get_logger(__name__)
 
 # Docker's user waits for an answer; a Neutron that has not begun one by then will not.
 _NEUTRON_CONNECT_S = 5.0
@@ -50,6 +54,7 @@ def open_core(settings: NodeSettings) -> Iterator[Core]:
         neutron_session(settings.neutron),
         connect_timeout=_NEUTRON_CONNECT_S,
         read_timeout=settings.neutron.timeout_s,
+        on_call=_note_call,
     )
     bus = NeutronMessageBus(settings.neutron.transport_url) if settings.neutron.transport_url else None
     try:
@@ -58,6 +63,10 @@ def open_core(settings: NodeSettings) -> Iterator[Core]:
     finally:
         if bus is not None:
             bus.close()
+
+
+def _note_call(operation: str, outcome: str, seconds: float) -> None:
+    log.debug("neutron.call", operation=operation, outcome=outcome, ms=round(seconds * 1000))
 
 
 def _core(settings: NodeSettings, devices: Devices, neutron: NeutronGateway, bus: NeutronMessageBus | None) -> Core:
