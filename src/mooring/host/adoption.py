@@ -71,6 +71,11 @@ def _take_name(sysfs: Sysfs, vf: VirtualFunction, name: str) -> Netdev:
 def _rename(vf: VirtualFunction, interface: str, name: str) -> Netdev:
     with kernel_errors(f"renaming interface {interface} to {name}", vf.address):
         index = links.index_of(interface)
-        links.set_idle(index)
-        links.rename(index, name)
+        try:
+            links.rename(index, name)
+        except NetlinkError as exc:
+            if exc.errno != errno.EBUSY:
+                raise
+            links.set_idle(index)
+            links.rename(index, name)
         return links.read_link(index).netdev

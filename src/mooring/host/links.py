@@ -7,9 +7,10 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP
+from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST
 from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_SETLINK
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_ALLMULTI, IFF_PROMISC, IFF_UP, ifinfmsg
@@ -77,7 +78,7 @@ class PfInterface:
         _change(_link(self._index, IFLA_VFINFO_LIST=change))
 
     def _ask(self) -> bytes:
-        return request_undecoded(RTM_GETLINK, _link(self._index, IFLA_EXT_MASK=_VFS_WITHOUT_STATISTICS))
+        return request_undecoded(_vf_list_request(self._index))
 
 
 def index_of(name: str) -> int:
@@ -89,8 +90,8 @@ def index_of(name: str) -> int:
 
 
 def rename(index: int, name: str) -> None:
-    """Give the interface a name."""
-    _change(_link(index, IFLA_IFNAME=name))
+    """Give the interface a name and make it idle. Linux before 6.2 says EBUSY while it is up."""
+    _change(_idle(index, IFLA_IFNAME=name))
 
 
 def set_mac(index: int, mac: str) -> None:
@@ -105,12 +106,14 @@ def set_mtu(index: int, mtu: int) -> None:
 
 def set_up(index: int, *, up: bool) -> None:
     """Set the interface administratively up or down."""
-    _change(_flags(index, IFF_UP if up else 0, IFF_UP))
+    message = _link(index)
+    message["flags"], message["change"] = IFF_UP if up else 0, IFF_UP
+    _change(message)
 
 
 def set_idle(index: int) -> None:
     """Take the interface down, out of promiscuous and out of all-multicast mode."""
-    _change(_flags(index, 0, IFF_UP | IFF_PROMISC | IFF_ALLMULTI))
+    _change(_idle(index))
 
 
 def read_addresses(index: int) -> tuple[str, ...]:
@@ -134,7 +137,15 @@ def _link(index: int, **attributes: Any) -> Any:  # noqa: ANN401
     return message
 
 
-def _flags(index: int, flags: int, change: int) -> Any:  # noqa: ANN401
-    message = _link(index)
-    message["flags"], message["change"] = flags, change
+def _idle(index: int, **attributes: Any) -> Any:  # noqa: ANN401
+    message = _link(index, **attributes)
+    message["flags"], message["change"] = 0, IFF_UP | IFF_PROMISC | IFF_ALLMULTI
     return message
+
+
+@cache  # to encode it takes as long as to ask; there are as many as PFs
+def _vf_list_request(index: int) -> bytes:
+    message = _link(index, IFLA_EXT_MASK=_VFS_WITHOUT_STATISTICS)
+    message["header"]["type"], message["header"]["flags"] = RTM_GETLINK, NLM_F_REQUEST
+    message.encode()
+    return bytes(message.data)

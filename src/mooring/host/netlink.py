@@ -42,10 +42,10 @@ def request(kind: int, message: Any, flags: int = 0) -> list[Any]:  # noqa: ANN4
     return answers
 
 
-def request_undecoded(kind: int, message: Any) -> bytes:  # noqa: ANN401
-    """Send one message that one object answers, and return that as it came, however large it is."""
+def request_undecoded(encoded: bytes) -> bytes:
+    """Send one encoded message that one object answers, and return that as it came, however large it is."""
     with _lend() as sock:
-        sock.put(message, kind, NLM_F_REQUEST)
+        sock.send(encoded)
         size = sock.socket.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
         answer: bytes = sock.recv(size)
         refused = list(sock.marshal.parse(answer)) if _HEADER.unpack_from(answer)[1] == NLMSG_ERROR else []
