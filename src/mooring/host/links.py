@@ -20,7 +20,7 @@ from mooring.host.kernel import Netdev, VfSettings
 from mooring.host.netlink import request, request_undecoded
 from mooring.host.vf_info import VfAttribute, parse_vf, vf_change, vf_entries
 
-# Since 6.9 Linux asks for the whole struct ifla_vf_vlan_info, with the two bytes at its end that pyroute2 leaves out.
+# Linux (seen with 6.12) asks for the whole struct ifla_vf_vlan_info, with the two bytes at its end that pyroute2 omits.
 ifinfmsg.vflist.vfinfo.vf_vlist.ivvi.fields += (("padding", "H"),)
 
 _ATTRIBUTES_BEGIN = 32  # after nlmsghdr and ifinfomsg
