@@ -74,7 +74,7 @@ def up(guest_release: str, *, neutron: bool) -> None:
 @main.command()
 @release_option
 def demo(guest_release: str) -> None:
-    """Follow kuryr's SR-IOV guide on a lab of its own; the exit code is 0 only if every promise held."""
+    """Start the lab, follow kuryr's SR-IOV guide, end the lab; the exit code is 0 only if every promise held."""
     if not run_demo(Lab.default(), guest_release, Console()):
         sys.exit(1)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from lab.errors import NotReadyError
 from lab.guest import Guest
 from lab.neutron import GUEST_VIEW_OF_HOST, NeutronCloud
 from lab.neutron.accounts import ACCOUNTS, DOMAIN
@@ -21,6 +23,7 @@ enabled_drivers = kuryr.lib.binding.drivers.veth, kuryr.lib.binding.drivers.hw_v
 """
 UNIT = "mooring-node.service"
 START_SECONDS = 120
+POLL_SECONDS = 0.2
 PACKAGED = {
     "systemd/mooring-node.service": f"/etc/systemd/system/{UNIT}",
     "udev/70-mooring.rules": "/etc/udev/rules.d/70-mooring.rules",
@@ -50,8 +53,14 @@ class MooringNode:
         self.guest.run("udevadm control --reload && systemctl daemon-reload")
 
     def start(self) -> None:
-        """Start the service; it is up when it has told Neutron that this host can bind ports."""
+        """Start the service and wait until Neutron knows that this host can bind ports. Raises NotReadyError."""
         self.guest.run(["systemctl", "start", UNIT], timeout=START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        with self.cloud.client("mooring") as neutron:
+            while not any(agent["host"] == self.name and agent["alive"] for agent in neutron.agents()):
+                if time.monotonic() > deadline:
+                    raise NotReadyError(f"{self.name}: Neutron has no live agent of this host\n{self.log()}")
+                time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
         """Stop the service."""

@@ -31,8 +31,8 @@ def run_demo(lab: Lab, release: str, console: Console) -> bool:
     """Boot the lab, follow the guide, end the lab again; tell whether every promise held."""
     screen = Screen(console)
     screen.chapter("A lab: two guests with SR-IOV cards, their uplinks joined, real Neutron beside them")
+    lab.up(release, Progress(console))
     try:
-        lab.up(release, Progress(console))
         one, two = (MooringNode(guest=guest, cloud=lab.cloud) for guest in lab.guests().values())
         with lab.cloud.client("mooring") as neutron:
             _Walk(screen, World(screen, lab.cloud), neutron, (one, two)).follow()

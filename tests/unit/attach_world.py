@@ -24,7 +24,7 @@ HOST = "host-a"
 VF = PciAddress.parse("0000:01:10.0")
 SPECS = DeviceSpec.parse_all(
     [
-        '{"devname": "enp1s0", "physical_network": "physnet1"}',
+        '{"devname": "enp1s0", "physical_network": "physnet1", "trusted": "true"}',
         '{"devname": "enp2s0", "physical_network": "physnet2"}',
     ]
 )

@@ -84,9 +84,7 @@ class FakeAttachments:
             self.detach(attachment)
             raise
         self.leases[attachment] = replace(lease, port=bound, step=LeaseStep.READY)
-        return Attachment(
-            id=attachment, port=bound, interface="enp10s0f0v1", device=lease.device, mac=bound.mac, mtu=1500
-        )
+        return Attachment(id=attachment, device=lease.device, interface="enp10s0f0v1")
 
     def detach(self, attachment: str) -> None:
         if (lease := self.leases.pop(attachment, None)) is not None:

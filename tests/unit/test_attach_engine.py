@@ -13,7 +13,7 @@ from attach_world import HOST, World
 
 from mooring.attach.engine import Patience
 from mooring.attach.pool import VfState
-from mooring.attach.types import LeaseStep
+from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import (
     BindingRefused,
     DeviceBusy,
@@ -31,6 +31,7 @@ from mooring.errors import (
 from mooring.pci.address import PciAddress
 
 SLOT = "0000:02:10.2"
+PF = PciAddress.parse("0000:02:00.0")
 
 
 @pytest.fixture
@@ -242,20 +243,47 @@ def test_a_port_that_changed_since_it_was_chosen_is_left_alone(world: World) -> 
     assert world.core.journal.leases() == ()
 
 
-def test_a_driver_that_refuses_leaves_nothing_behind(world: World) -> None:
-    port = world.port()
-    world.core.engine.lease(world.request(port))
-    card = world.kernel.vf(PciAddress.parse("0000:02:10.0")).parent
-    world.kernel._pfs[card].unsupported |= {"spoof_check"}
-    port_off = world.neutron.change_port(port.id, port_security_enabled=False)
-    world.core.engine.detach("endpoint-1")
-    world.core.engine.lease(world.request(port_off))
+def test_a_setting_that_the_card_does_not_know_is_noted_not_refused(world: World) -> None:
+    world.kernel._pfs[PF].unsupported |= {"spoof_check"}
+    port = world.port(port_security_enabled=False)
 
-    world.core.engine.attach("endpoint-1")
+    world.run(port)
 
     lease = world.core.engine.find("endpoint-1")
     assert lease is not None
     assert lease.missing == {"spoof_check"}
+    assert world.core.engine.check("endpoint-1") == ()
+
+
+def test_a_card_that_cannot_set_a_vlan_serves_no_port_and_nothing_is_left_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = world.port()
+    world.core.engine.lease(world.request(port))
+    write_settings = world.kernel.write_settings
+    monkeypatch.setattr(
+        world.kernel,
+        "write_settings",
+        lambda vf, wanted: write_settings(vf, replace(wanted, vlan=0)) | ({"vlan"} if wanted.vlan else set()),
+    )
+
+    with pytest.raises(DeviceUnusable, match="its driver igbvf cannot set the VF's vlan"):
+        world.core.engine.attach("endpoint-1")
+
+    assert world.unclean() == []
+
+
+def test_a_trusted_port_needs_a_vf_that_the_device_spec_calls_trusted(world: World) -> None:
+    with pytest.raises(DeviceUnusable, match='the device spec does not say "trusted"'):
+        world.core.engine.lease(world.request(world.port(trusted=True)))
+
+    other = world.neutron.add_network("trusting", physical_network="physnet1", vlan=8)
+    vf = world.run(world.neutron.add_port(other, trusted=True), "endpoint-2")
+
+    assert world.held(vf.address).trust is True
+    world.end("endpoint-2")
+    assert world.held(vf.address).trust is False
+    assert world.unclean() == []
 
 
 def test_a_port_without_port_security_turns_spoof_checking_off_and_removal_turns_it_on(world: World) -> None:
@@ -319,29 +347,25 @@ def test_a_vf_that_left_the_host_takes_its_lease_with_it(world: World) -> None:
     assert world.unclean() == []
 
 
-def test_a_vf_that_does_not_come_clean_is_kept_away_until_it_does(world: World) -> None:
+def test_a_vf_that_does_not_come_clean_is_kept_away_until_it_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vf = world.run(world.port())
-    calls_of_a_detach = _calls(world, lambda: world.core.engine.detach("endpoint-1"))
-    world.run(
-        world.port(),
-        "endpoint-2",
-    )
-    assert calls_of_a_detach > 2
-    world.kernel.fail_call(3, error=errno.EIO)
 
-    world.core.engine.detach("endpoint-2")
+    def refuse(*_: object) -> frozenset[str]:
+        raise KernelRefused("setting the VLAN", vf.address, errno.EIO)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.kernel, "write_settings", refuse)
+        world.core.engine.detach("endpoint-1")
+        world.core.engine.sweep()
 
     quarantined = [s for s in world.core.engine.status() if s.state is VfState.QUARANTINED]
     assert [s.pooled.address for s in quarantined] == [vf.address]
     assert "EIO" in quarantined[0].reason
+
     world.core.engine.sweep()
     assert world.unclean() == []
-
-
-def _calls(world: World, work: object) -> int:
-    before = world.kernel.calls
-    work()  # type: ignore[operator]
-    return world.kernel.calls - before
 
 
 def test_removal_does_not_wait_for_a_neutron_that_is_away_and_pays_later(world: World) -> None:
@@ -471,6 +495,32 @@ def test_a_restart_leaves_running_containers_alone(world: World) -> None:
     lease = world.core.engine.find("endpoint-1")
     assert lease is not None
     assert (lease.step, lease.device) == (LeaseStep.READY, vf.address)
+
+
+@pytest.mark.parametrize("step", list(LeaseStep))
+def test_a_daemon_killed_at_any_step_of_an_attachment_leaves_nothing_behind_when_it_returns(
+    world: World, step: LeaseStep
+) -> None:
+    lease = _killed_at(world, step)
+
+    world.start()
+
+    if step is LeaseStep.READY:
+        assert world.core.engine.find("endpoint-1") == lease
+        world.core.engine.detach("endpoint-1")
+    assert world.unclean() == []
+
+
+def _killed_at(world: World, step: LeaseStep) -> Lease:
+    """Let an attachment come as far as the journal says a step has begun, its work half done at the most."""
+    lease = world.core.engine.lease(world.request(world.port()))
+    if step is not LeaseStep.LEASED:
+        world.core.engine.attach("endpoint-1")
+        attached = world.core.engine.find("endpoint-1")
+        assert attached is not None
+        lease = world.core.journal.save(replace(attached, step=step))
+    world.kill()
+    return lease
 
 
 def test_after_a_reboot_the_leases_are_history_and_the_ports_are_unbound(world: World) -> None:

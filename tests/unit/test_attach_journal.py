@@ -136,7 +136,7 @@ def test_a_refused_lease_keeps_the_debt(journal: Journal) -> None:
 
 
 def test_a_baseline_is_history_after_a_reboot(journal: Journal) -> None:
-    baseline = Baseline(settings=VfSettings(mac="06:00:00:00:00:01"), first_mac="06:00:00:00:00:02", mtu=1500)
+    baseline = Baseline(settings=VfSettings(mac="06:00:00:00:00:01"), first_mac="06:00:00:00:00:02")
     journal.record_baseline(VF, "boot-1", baseline)
 
     assert journal.baseline(VF, "boot-1") == baseline

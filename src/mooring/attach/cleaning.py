@@ -9,13 +9,11 @@ import structlog
 
 from mooring.attach.journal import Journal
 from mooring.attach.types import Baseline
-from mooring.errors import DeviceGone
 from mooring.host.kernel import Kernel, LinkState, VfSettings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
 
 _NO_MAC = "00:00:00:00:00:00"
-_DEFAULT_MTU = 1500
 
 log = structlog.get_logger(__name__)
 
@@ -41,35 +39,32 @@ class Cleaner:
 
         A MAC that was never set reads as zeros on some drivers (igb, measured): that is clean too.
         """
-        baseline = self.baseline(vf, settings)
+        baseline = self._baseline(vf, settings)
         clean_macs = {baseline.settings.mac, baseline.first_mac, _NO_MAC}
         return settings.mac in clean_macs and replace(settings, mac=baseline.settings.mac) == baseline.settings
 
-    def baseline(self, vf: VirtualFunction, settings: VfSettings) -> Baseline:
-        """Return the VF's baseline; ``settings`` become its measure when the VF is seen for the first time."""
+    def record(self, vf: VirtualFunction, settings: VfSettings) -> None:
+        """Record the baseline of a VF that is seen for the first time in this boot."""
         boot_id = self._kernel.boot_id()
-        known = self._journal.baseline(vf.address, boot_id)
-        if known is not None:
-            return known
-        baseline = Baseline(settings=_neutral(vf, settings, boot_id), first_mac=settings.mac, mtu=_DEFAULT_MTU)
-        self._journal.record_baseline(vf.address, boot_id, baseline)
-        return baseline
+        if self._journal.baseline(vf.address, boot_id) is None:
+            self._journal.record_baseline(vf.address, boot_id, self._baseline(vf, settings))
 
     def clean(self, vf: VirtualFunction) -> None:
         """Bring a VF home and restore its baseline, every attribute of it.
 
         Raises KernelRefused, NotClean or DeviceGone when the VF does not read back as it was written.
         """
-        baseline = self.baseline(vf, VfSettings(mac=_NO_MAC))
-        missing = self._kernel.write_settings(vf, baseline.settings)
+        wanted = self._baseline(vf, VfSettings(mac=_NO_MAC)).settings
+        missing = self._kernel.write_settings(vf, wanted)
         if missing:
             log.warning("vf.cannot-reset", vf=str(vf.address), settings=sorted(missing))
-        netdev = self._kernel.adopt_mac(vf, baseline.settings.mac, name=interface_name(vf.address))
-        if netdev.mtu != baseline.mtu:
-            here = self._kernel.find(vf.address)
-            if not isinstance(here, VirtualFunction):
-                raise DeviceGone("restoring the MTU", vf.address, "the VF left the host")
-            self._kernel.set_mtu(here, baseline.mtu)
+        self._kernel.adopt_mac(vf, wanted.mac, name=interface_name(vf.address))
+
+    def _baseline(self, vf: VirtualFunction, seen: VfSettings) -> Baseline:
+        """Return the VF's baseline as recorded, or as it would be from what is seen now."""
+        boot_id = self._kernel.boot_id()
+        known = self._journal.baseline(vf.address, boot_id)
+        return known or Baseline(settings=_neutral(vf, seen, boot_id), first_mac=seen.mac)
 
 
 def _neutral(vf: VirtualFunction, seen: VfSettings, boot_id: str) -> VfSettings:

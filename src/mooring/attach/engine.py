@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
+from mooring.attach.caretaker import Caretaker
 from mooring.attach.devices import Devices
 from mooring.attach.drift import differences
 from mooring.attach.drivers import PortDriver
 from mooring.attach.drivers.registry import PortDrivers
 from mooring.attach.journal import Debt, DebtEntry, DebtKind
 from mooring.attach.locks import KeyedLocks
-from mooring.attach.pool import PooledVf, VfState, VfStatus
+from mooring.attach.pool import VfStatus
 from mooring.attach.settlement import Settlement
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
-from mooring.errors import BindingRefused, DeviceBusy, EdgeFailure, InvalidRequest, MooringError, PortBusy, Refused
+from mooring.errors import BindingRefused, DeviceBusy, InvalidRequest, MooringError, PortBusy
+from mooring.host.kernel import VfSettings
 from mooring.neutron.api import Binding, NeutronPorts
-from mooring.pci.device import VirtualFunction
+from mooring.pci.device import PhysicalFunction, VirtualFunction
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +55,6 @@ class Engine:
         self._kernel = devices.kernel
         self._journal = devices.journal
         self._pool = devices.pool
-        self._cleaner = devices.cleaner
         self._ports = ports
         self._drivers = drivers
         self._settlement = settlement
@@ -60,6 +62,7 @@ class Engine:
         self._patience = patience
         self._attachments = KeyedLocks()
         self._cards = KeyedLocks()
+        self._caretaker = Caretaker(devices, self._cards)
 
     def lease(self, request: AttachRequest) -> Lease:
         """Reserve a device for the request and journal it; see Attachments.lease."""
@@ -82,7 +85,7 @@ class Engine:
                 raise InvalidRequest(f"attachment {attachment} has no lease: create the endpoint before joining it")
             if lease.step is not LeaseStep.READY:
                 try:
-                    lease = self._program(self._bind(lease))
+                    lease = self._program(*self._bind(lease))
                     self._await_active(lease)
                 except BaseException:
                     self._release(lease)
@@ -110,11 +113,13 @@ class Engine:
         vf = self._kernel.find(lease.device)
         if not isinstance(vf, VirtualFunction):
             return (f"VF {lease.device} has left the host",)
-        for member in self._pool.rescan():
-            if member.address == lease.device and lease.wanted is not None:
-                held = self._kernel.read_settings(member.pf).get(vf.index)
-                return () if held is None else differences(lease.wanted, held, ignoring=lease.missing)
-        return (f"VF {lease.device} is not in the pool",)
+        if lease.wanted is None:
+            return (f"VF {lease.device} is not programmed yet: the lease is at step {lease.step}",)
+        pf = self._kernel.find(lease.parent)
+        held = self._kernel.read_settings(pf).get(vf.index) if isinstance(pf, PhysicalFunction) else None
+        if held is None:
+            return (f"PF {lease.parent} does not show VF {vf.index}",)
+        return differences(lease.wanted, held, ignoring=lease.missing)
 
     def gc(self, living: Collection[str]) -> tuple[str, ...]:
         """Detach every attachment that is not among the living; return those that were."""
@@ -142,15 +147,15 @@ class Engine:
         self.sweep()
 
     def sweep(self) -> None:
-        """Make every free VF clean that is not; quarantine those that cannot be, acquit those that are again."""
-        for status in self._pool.statuses():
-            if status.state in (VfState.DIRTY, VfState.QUARANTINED):
-                self._clean_free(status.pooled, ours=status.state is VfState.QUARANTINED)
+        """Make every free VF clean that is not."""
+        self._caretaker.sweep()
 
     def _lease_one(self, request: AttachRequest, driver: str, vnic_type: str, debt: DebtEntry | None) -> Lease:
         """Take the first device that nobody else takes in the same moment."""
-        lost: DeviceBusy | None = None
-        for member in self._drivers[driver].choose(request):
+        members = self._drivers[driver].choose(request)
+        while True:
+            # Ends by an error of the driver's own, which says why there is no other.
+            member = next(members)
             lease = Lease(
                 id=uuid.uuid4().hex,
                 attachment=request.attachment,
@@ -168,15 +173,12 @@ class Engine:
                 vnic_type=vnic_type,
                 pci_vendor_info=member.vf.vendor_info,
             )
-            try:
+            with suppress(DeviceBusy):
                 self._journal.add(lease, settles=debt)
-            except DeviceBusy as exc:
-                lost = exc
-            else:
                 return lease
-        raise lost or Refused(f"port driver {driver} offered no device for port {request.port.id}")
 
-    def _bind(self, lease: Lease) -> Lease:
+    def _bind(self, lease: Lease) -> tuple[Lease, VfSettings]:
+        """Bind the port to the leased device; return what the device must hold then."""
         lease = self._journal.save(replace(lease, step=LeaseStep.BINDING))
         profile = {
             "pci_slot": str(lease.device),
@@ -194,14 +196,13 @@ class Engine:
             ),
         )
         lease = self._journal.save(replace(lease, port=bound))
-        return self._journal.save(replace(lease, wanted=self._driver(lease).plan(lease), step=LeaseStep.PROGRAMMING))
+        wanted = self._driver(lease).plan(lease)
+        return self._journal.save(replace(lease, wanted=wanted, step=LeaseStep.PROGRAMMING)), wanted
 
-    def _program(self, lease: Lease) -> Lease:
-        for stray in tuple(self._pool.strays(lease.port.mac, lease.physical_network)):
-            log.warning("vf.stale-mac", vf=str(stray.address), mac=lease.port.mac)
-            self._clean_free(stray, ours=False)
+    def _program(self, lease: Lease, wanted: VfSettings) -> Lease:
+        self._caretaker.clear_strays(lease.port.mac, lease.physical_network)
         with self._cards.holding(lease.parent):
-            missing = self._driver(lease).create_host_iface(lease)
+            missing = self._driver(lease).create_host_iface(lease, wanted)
         if missing:
             log.warning("vf.settings-not-honoured", vf=str(lease.device), port=lease.port.id, settings=sorted(missing))
         return self._journal.save(replace(lease, step=LeaseStep.READY, missing=missing))
@@ -217,11 +218,8 @@ class Engine:
     def _present(self, lease: Lease) -> Attachment:
         return Attachment(
             id=lease.attachment,
-            port=lease.port,
-            interface=self._driver(lease).get_container_iface_name(lease),
             device=lease.device,
-            mac=lease.port.mac,
-            mtu=lease.network.mtu,
+            interface=self._driver(lease).get_container_iface_name(lease),
         )
 
     def _release(self, lease: Lease) -> None:
@@ -259,23 +257,6 @@ class Engine:
         port = replace(lease.port, host=self._host, device_id=lease.attachment)
         kind = DebtKind.DELETE if lease.created else DebtKind.UNBIND
         return Debt(kind=kind, port=port, former=lease.former)
-
-    def _clean_free(self, member: PooledVf, *, ours: bool) -> None:
-        """Clean a VF that nobody holds. One that is not ours from an ended lease may be in use by hand: let it be."""
-        with self._cards.holding(member.pf.address):
-            vf = self._kernel.find(member.address)
-            if self._journal.holder(member.address) is not None or not isinstance(vf, VirtualFunction):
-                return
-            if not ours and self._kernel.user_of(vf) is not None:
-                return
-            try:
-                self._cleaner.clean(vf)
-            except EdgeFailure as exc:
-                self._journal.quarantine(member.address, str(exc))
-                log.error("vf.quarantined", vf=str(member.address), error=str(exc))
-                return
-            self._journal.acquit(member.address)
-            log.info("vf.cleaned", vf=str(member.address))
 
     def _driver(self, lease: Lease) -> PortDriver:
         return self._drivers[lease.driver]

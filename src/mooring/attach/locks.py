@@ -8,16 +8,30 @@ from contextlib import contextmanager
 
 
 class KeyedLocks:
-    """A lock for each key, made when it is first asked for. The keys are few (PFs, ports), so none is ever dropped."""
+    """A lock for each key that somebody holds or waits for; attachments come and go, and so do their locks."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._locks: dict[object, threading.RLock] = {}
+        self._locks: dict[object, tuple[threading.RLock, int]] = {}
 
     @contextmanager
     def holding(self, key: object) -> Iterator[None]:
         """Hold the key's lock; a thread may hold it several times."""
         with self._guard:
-            lock = self._locks.setdefault(key, threading.RLock())
-        with lock:
-            yield
+            lock, users = self._locks.get(key, (threading.RLock(), 0))
+            self._locks[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            self._drop(key)
+
+    def __len__(self) -> int:
+        """Return how many keys are held or waited for."""
+        return len(self._locks)
+
+    def _drop(self, key: object) -> None:
+        with self._guard:
+            lock, users = self._locks.pop(key)
+            if users > 1:
+                self._locks[key] = (lock, users - 1)

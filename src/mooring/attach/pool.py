@@ -20,11 +20,15 @@ from mooring.pci.device_spec import DeviceSpec, first_match
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PooledVf:
-    """A VF that the device spec admits, with its PF and the physical network that the spec says it is on."""
+    """A VF that the device spec admits, with its PF and what the spec says of it.
+
+    ``physical_network`` is the one it is on; ``trusted`` allows ports to have it trusted.
+    """
 
     vf: VirtualFunction
     pf: PhysicalFunction
     physical_network: str
+    trusted: bool
 
     @property
     def address(self) -> PciAddress:
@@ -149,6 +153,17 @@ class VfPool:
             if settings is not None and settings.mac == mac and self._journal.holder(member.address) is None:
                 yield member
 
+    def record_baselines(self) -> None:
+        """Record what clean means for each VF that was not seen before in this boot."""
+        reading = _PfReadings(self._kernel)
+        boot_id = self._kernel.boot_id()
+        for member in self.members():
+            if self._journal.holder(member.address) or self._journal.baseline(member.address, boot_id):
+                continue
+            settings = reading.settings(member.pf).get(member.vf.index)
+            if settings is not None:
+                self._cleaner.record(member.vf, settings)
+
     def statuses(self) -> tuple[VfStatus, ...]:
         """Return every admitted VF's state, freshly read."""
         reading = _PfReadings(self._kernel)
@@ -158,7 +173,7 @@ class VfPool:
         spec = first_match(self._specs, vf, pf)
         if spec is None or spec.physical_network is None:
             return None
-        return PooledVf(vf=vf, pf=pf, physical_network=spec.physical_network)
+        return PooledVf(vf=vf, pf=pf, physical_network=spec.physical_network, trusted=spec.trusted)
 
     def _member_at(self, slot: PciAddress) -> PooledVf:
         device = self._kernel.find(slot)

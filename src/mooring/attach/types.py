@@ -42,7 +42,7 @@ class LeaseStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The clean settings of a free VF: what the PF holds and the interface's MTU. Recorded once in a boot.
+    """The clean settings of a free VF, as the PF holds them. Recorded once in a boot.
 
     ``settings.mac`` is a MAC of mooring's own. ``first_mac`` is the one that the VF had when it was first seen: it was
     nobody's yet, so a VF that still has it is clean too.
@@ -50,7 +50,6 @@ class Baseline:
 
     settings: VfSettings
     first_mac: str
-    mtu: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +82,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """What a front door needs to hand the interface over: its name in the host's namespace and what it carries."""
+    """What a front door needs to hand a device over: which it is, and its interface's name in the host's namespace."""
 
     id: str
-    port: Port
-    interface: str
     device: PciAddress
-    mac: str
-    mtu: int
+    interface: str
 
 
 class Attachments(Protocol):

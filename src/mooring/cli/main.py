@@ -15,6 +15,7 @@ from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.output import format_option, show
 from mooring.config.load import load
 from mooring.errors import InvalidConfiguration, InvalidDeviceSpec, MooringError
+from mooring.node.devices import open_devices
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
@@ -39,7 +40,7 @@ def cli(context: click.Context, config_files: tuple[Path, ...]) -> None:
 @click.pass_obj
 def node(config_files: tuple[Path, ...] | None) -> None:
     """Run the daemon of a container host in the foreground."""
-    # The daemon's libraries are large; the commands that only look do without them.
+    # What speaks to Neutron and Docker is large, and the commands that only look do without it.
     from mooring.node.daemon import run  # noqa: PLC0415
 
     run(load(config_files))
@@ -55,8 +56,6 @@ def pci() -> None:
 @click.pass_obj
 def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the PFs and VFs that this host may hand out: which state, whose port."""
-    from mooring.node.wiring import open_devices  # noqa: PLC0415
-
     with open_devices(load(config_files).settings) as devices:
         show(device_listing(devices.pool.statuses(), devices.kernel), output_format)
 
@@ -66,8 +65,6 @@ def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
 @click.pass_obj
 def leases(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the attachments that hold a VF, and debts to Neutron."""
-    from mooring.node.wiring import open_devices  # noqa: PLC0415
-
     with open_devices(load(config_files).settings) as devices:
         show(lease_listing(devices.journal.leases(), devices.journal.debts()), output_format)
 

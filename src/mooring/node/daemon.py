@@ -19,6 +19,9 @@ from mooring.node.logs import configure_logging
 from mooring.node.readiness import notify
 from mooring.node.wiring import Core, open_core
 
+# docker.service starts after mooring; a Neutron that is away must not keep it from starting.
+_NEUTRON_PATIENCE_S = 10.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,11 +62,10 @@ def _running(core: Core, plugin: Plugin) -> Iterator[None]:
 
 
 def _announce(core: Core) -> None:
-    """Tell the service manager that ports can be bound here, once Neutron knows it too."""
-    if core.agent_duty is not None:
-        core.agent_duty.ready.wait()
+    """Tell the service manager that this host serves, best when Neutron can bind ports here."""
+    known = core.agent_duty is None or core.agent_duty.ready.wait(_NEUTRON_PATIENCE_S)
     notify("READY=1")
-    log.info("node.ready")
+    log.info("node.ready", neutron="reported" if known else "away")
 
 
 def _plugin(core: Core, settings: NodeSettings) -> Plugin:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from mooring.attach.devices import Devices, devices_of
+from mooring.attach.devices import Devices
 from mooring.attach.drivers.registry import load_port_drivers
 from mooring.attach.engine import Engine, Patience
-from mooring.attach.journal import Journal
 from mooring.attach.settlement import Settlement
 from mooring.config.session import neutron_session
 from mooring.config.settings import NodeSettings
-from mooring.host.linux import LinuxKernel
 from mooring.neutron.agent import AgentDuty
 from mooring.neutron.bus import NeutronMessageBus
 from mooring.neutron.rest import NeutronGateway
+from mooring.node.devices import open_devices
 
 log = structlog.get_logger(__name__)
 
@@ -35,16 +34,6 @@ class Core:
     engine: Engine
     settlement: Settlement
     agent_duty: AgentDuty | None
-
-
-@contextmanager
-def open_devices(settings: NodeSettings) -> Iterator[Devices]:
-    """Open the host's devices alone, as far as it takes to look at them; the daemon may be running beside."""
-    journal = Journal(settings.state_dir / "node.sqlite")
-    try:
-        yield devices_of(LinuxKernel(), journal, settings.device_specs)
-    finally:
-        journal.close()
 
 
 @contextmanager

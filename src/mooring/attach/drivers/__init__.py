@@ -21,7 +21,8 @@ class PortDriver(Protocol):
     def choose(self, request: AttachRequest) -> Iterator[PooledVf]:
         """Yield the devices that may serve the request, best first. Changes nothing.
 
-        Raises Refused errors when there is none (any more): DeviceUnusable, DeviceBusy, NoFreeDevice, NetworkUnusable.
+        Never ends in silence: raises Refused errors (DeviceUnusable, DeviceBusy, NoFreeDevice, NetworkUnusable) when
+        there is none, or no other for one who asks again.
         """
         ...
 
@@ -32,8 +33,8 @@ class PortDriver(Protocol):
         """
         ...
 
-    def create_host_iface(self, lease: Lease) -> frozenset[str]:
-        """Prepare the leased device as ``lease.wanted`` says, its interface down in the host's namespace.
+    def create_host_iface(self, lease: Lease, wanted: VfSettings) -> frozenset[str]:
+        """Prepare the leased device as planned, its interface down in the host's namespace.
 
         Returns the settings that the device's driver cannot honour. Safe to repeat.
         """

@@ -12,7 +12,7 @@ from mooring.attach.cleaning import interface_name
 from mooring.attach.devices import Devices
 from mooring.attach.pool import PooledVf
 from mooring.attach.types import AttachRequest, Lease
-from mooring.errors import DeviceGone, DeviceUnusable, InvalidPciAddress, NoFreeDevice, PortUnusable
+from mooring.errors import DeviceBusy, DeviceGone, DeviceUnusable, InvalidPciAddress, NoFreeDevice, PortUnusable
 from mooring.host.kernel import LinkState, VfSettings
 from mooring.neutron.binding import physical_network_of, verify_binding
 from mooring.neutron.model import Port
@@ -51,6 +51,7 @@ class SriovPortDriver:
         if (problem := self._misfit(member, request, wish)) is not None:
             raise problem
         yield member
+        raise DeviceBusy(wish.slot, "another container that asked in the same moment", "name another VF")
 
     def plan(self, lease: Lease) -> VfSettings:
         """Take MAC, VLAN, spoof checking, trust and link state from the bound port."""
@@ -63,17 +64,15 @@ class SriovPortDriver:
             link_state=LinkState.AUTO if port.admin_state_up else LinkState.DISABLE,
         )
 
-    def create_host_iface(self, lease: Lease) -> frozenset[str]:
+    def create_host_iface(self, lease: Lease, wanted: VfSettings) -> frozenset[str]:
         """Program the PF's side of the VF, let the VF's driver adopt the MAC, and set the network's MTU."""
-        if lease.wanted is None:
-            raise DeviceGone("programming", lease.device, f"lease {lease.id} was never planned")
         vf = self._leased_vf(lease)
-        missing = self._kernel.write_settings(vf, lease.wanted)
+        missing = self._kernel.write_settings(vf, wanted)
         if lost := missing & _ESSENTIAL:
             raise DeviceUnusable(
                 lease.device, f"its driver {vf.driver} cannot set the VF's {' and '.join(sorted(lost))}"
             )
-        netdev = self._kernel.adopt_mac(vf, lease.wanted.mac, name=interface_name(lease.device))
+        netdev = self._kernel.adopt_mac(vf, wanted.mac, name=interface_name(lease.device))
         if netdev.mtu != lease.network.mtu:
             self._kernel.set_mtu(self._leased_vf(lease), lease.network.mtu)
         return missing
@@ -109,6 +108,10 @@ class SriovPortDriver:
             return DeviceUnusable(
                 member.address,
                 f"it is a {member.vf.vendor_info}, but the port asks for pci_vendor_info {wish.vendor_info}",
+            )
+        if request.port.trusted and not member.trusted:
+            return DeviceUnusable(
+                member.address, 'the port is trusted, but the device spec does not say "trusted": "true" of this VF'
             )
         uplink = self._kernel.netdev(member.pf)
         if uplink is not None and uplink.mtu < request.network.mtu:
