@@ -16,7 +16,7 @@ from lab.errors import GuestError, LabError
 from lab.guest import Guest
 from lab.image import RELEASES, BaseImage, base_image
 from lab.image.command import build_step
-from lab.neutron import NeutronCloud
+from lab.neutron import GUEST_VIEW_OF_HOST, NeutronCloud
 from lab.progress import Progress
 from lab.state import GuestDisks, LabPaths, LabState, NodeState, PfState
 from lab.uplink import Uplink
@@ -155,7 +155,9 @@ class Lab:
 
     def _identity(self, node: NodeState, number: int) -> Iterator[GuestFile]:
         yield GuestFile(path="etc/hostname", content=f"{node.name}\n")
-        yield GuestFile(path="etc/hosts", content=f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n10.0.2.2 host\n")
+        yield GuestFile(
+            path="etc/hosts", content=f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n{GUEST_VIEW_OF_HOST} host\n"
+        )
         yield GuestFile(path="etc/machine-id", content=f"{number:032x}\n")
         yield GuestFile(path="root/.ssh/authorized_keys", content=_public(self._paths.client_key) + "\n", mode=0o600)
         host_key = "etc/ssh/ssh_host_ed25519_key"

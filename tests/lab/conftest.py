@@ -12,7 +12,7 @@ from rich.console import Console
 from lab.cache import Cache
 from lab.guest import Guest
 from lab.lab import Lab
-from lab.node import MooringNode
+from lab.node import UNIT, MooringNode
 from lab.process import TAIL_LINES
 from lab.progress import Progress
 from lab.state import LabPaths
@@ -56,6 +56,19 @@ def node1(lab: Lab) -> Guest:
 @pytest.fixture(scope="session")
 def node2(lab: Lab) -> Guest:
     return lab.guest("node2")
+
+
+@pytest.fixture(scope="module")
+def without_mooring(lab: Lab) -> Iterator[None]:
+    """Both guests with the daemon stopped, if other tests have started it."""
+    running = [
+        guest for guest in lab.guests().values() if guest.run(["systemctl", "is-active", UNIT], check=False).code == 0
+    ]
+    for guest in running:
+        guest.run(["systemctl", "stop", UNIT])
+    yield
+    for guest in running:
+        guest.run(["systemctl", "start", UNIT])
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.guest import Guest
-from lab.node import UNIT
 
 PROJECT = Path(__file__).parents[2]
 SUITE = "linux_kernel.py"
@@ -20,17 +18,13 @@ SECONDS = 600
 
 
 @pytest.fixture
-def quiet_node(node1: Guest) -> Iterator[Guest]:
+def quiet_node(node1: Guest, without_mooring: None) -> Guest:
     """A guest whose VFs nobody else cleans meanwhile, and whose udev leaves them alone."""
+    del without_mooring
     for source, target in (("70-mooring.rules", "/etc/udev/rules.d"), ("70-mooring.link", "/etc/systemd/network")):
         node1.run(f"cat > {target}/{source}", stdin=(PROJECT / "packaging/udev" / source).read_text())
     node1.run("udevadm control --reload")
-    was_active = node1.run(["systemctl", "is-active", UNIT], check=False).code == 0
-    if was_active:
-        node1.run(["systemctl", "stop", UNIT])
-    yield node1
-    if was_active:
-        node1.run(["systemctl", "start", UNIT])
+    return node1
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.errors import CommandError
+from lab.neutron import GUEST_VIEW_OF_HOST
 from lab.neutron.client import Resource
 from lab.node import MooringNode
 from tests.lab.stage import Stage, eventually
@@ -177,7 +178,7 @@ def test_neutron_away(stage: Stage, scene: tuple[MooringNode, Resource, str]) ->
     container = stage.start(node, f"--net={docker_network} --ip={_address(running)}")
     # The guest's way to the host's services is the management network: nothing else of it is needed here.
     facts = node.cloud.facts
-    block = f"OUTPUT -d 10.0.2.2 -p tcp --dport {facts.network_port} -j REJECT --reject-with tcp-reset"
+    block = f"OUTPUT -d {GUEST_VIEW_OF_HOST} -p tcp --dport {facts.network_port} -j REJECT --reject-with tcp-reset"
     node.guest.run(f"iptables -I {block}")
     try:
         assert "Neutron did not answer" in stage.refused(node, f"--net={docker_network} --ip={_address(waiting)}")
