@@ -35,7 +35,6 @@ from mooring.config.settings import NodeSettings
 from mooring.host.linux import LinuxKernel
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginServer, listen
-from mooring.libnetwork.settings import DoorSettings
 from mooring.testing.neutron import FakeNeutron
 
 PHYSICAL_NETWORK, VLAN, CIDR = "physnet2", 150, "10.10.0.0/24"
@@ -124,8 +123,13 @@ def running(settings: NodeSettings, neutron: FakeNeutron, state: Path) -> Iterat
     )
     engine.recover()
     neutron.report_agent(settings.host, devices.pool.mappings(), started=True)
-    door = DoorSettings(host=settings.host)
-    plugin = Plugin(neutron=neutron, attachments=engine, settings=door, state_dir=state)
+    plugin = Plugin(
+        neutron=neutron,
+        attachments=engine,
+        host=settings.host,
+        settings=settings.libnetwork,
+        state_dir=state,
+    )
     server = PluginServer(plugin.app, listen(state / "kuryr.sock"))
     thread = threading.Thread(target=server.run)
     thread.start()

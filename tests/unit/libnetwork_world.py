@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
+from mooring.config.settings import LibnetworkSettings
 from mooring.errors import BindingRefused, EdgeFailure, InvalidRequest, MooringError, NoFreeDevice, PortBusy
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginApp
-from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.api import Binding
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
@@ -313,7 +313,8 @@ class World:
         self.plugin = Plugin(
             neutron=self.neutron,
             attachments=self.core,
-            settings=DoorSettings(host=HOST),
+            host=HOST,
+            settings=LibnetworkSettings(),
             state_dir=self.state_dir,
             clock=lambda: self.now,
         )

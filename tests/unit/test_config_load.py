@@ -199,10 +199,10 @@ veth_dst_prefix = net
     assert settings.libnetwork.capability_scope == "global"
     assert settings.libnetwork.local_address_space == "near"
     assert settings.libnetwork.global_address_space == "far"
-    assert settings.libnetwork.subnetpool_name_prefix == "pool"
+    assert settings.libnetwork.subnetpool_prefix == "pool"
     assert settings.libnetwork.enable_dhcp is False
-    assert settings.libnetwork.default_subnetpool_v4 == "four"
-    assert settings.libnetwork.default_subnetpool_v6 == "six"
+    assert settings.libnetwork.default_pool_v4 == "four"
+    assert settings.libnetwork.default_pool_v6 == "six"
     assert settings.libnetwork.interface_prefix == "net"
     assert settings.neutron.active_required is True
     assert settings.neutron.active_timeout_s == 30

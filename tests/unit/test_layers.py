@@ -24,7 +24,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "mooring.libnetwork": (
         *("mooring.errors", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
-        *("mooring.neutron.api", "mooring.neutron.model"),
+        *("mooring.neutron.api", "mooring.neutron.model", "mooring.config.settings"),
     ),
     # A fake replaces what talks, and shares the rules about what is said.
     "mooring.testing": (

@@ -9,8 +9,8 @@ import attach_world
 import pytest
 from libnetwork_world import Dockerd, DockerError
 
+from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork.plugin import Plugin
-from mooring.libnetwork.settings import DoorSettings
 
 
 @pytest.fixture
@@ -22,8 +22,13 @@ def host(tmp_path: Path) -> Iterator[attach_world.World]:
 
 @pytest.fixture
 def docker(host: attach_world.World, tmp_path: Path) -> Iterator[Dockerd]:
-    settings = DoorSettings(host=attach_world.HOST)
-    plugin = Plugin(neutron=host.neutron, attachments=host.core.engine, settings=settings, state_dir=tmp_path)
+    plugin = Plugin(
+        neutron=host.neutron,
+        attachments=host.core.engine,
+        host=attach_world.HOST,
+        settings=LibnetworkSettings(),
+        state_dir=tmp_path,
+    )
     yield Dockerd(plugin.app)
     plugin.close()
 

@@ -132,9 +132,9 @@ def _libnetwork(conf: cfg.ConfigOpts) -> LibnetworkSettings:
         capability_scope=conf.capability_scope,
         local_address_space=conf.local_default_address_space,
         global_address_space=conf.global_default_address_space,
-        subnetpool_name_prefix=conf.subnetpool_name_prefix,
-        default_subnetpool_v4=conf.neutron.default_subnetpool_v4,
-        default_subnetpool_v6=conf.neutron.default_subnetpool_v6,
+        subnetpool_prefix=conf.subnetpool_name_prefix,
+        default_pool_v4=conf.neutron.default_subnetpool_v4,
+        default_pool_v6=conf.neutron.default_subnetpool_v6,
         enable_dhcp=conf.neutron.enable_dhcp,
     )
 

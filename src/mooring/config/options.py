@@ -5,9 +5,11 @@ from __future__ import annotations
 from keystoneauth1 import exceptions, loading
 from oslo_config import cfg
 
+from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidConfiguration
 
 _ABSOLUTE = "^/"
+_LIBNETWORK = LibnetworkSettings()
 
 _DEFAULT: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -44,25 +46,25 @@ _DEFAULT: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "capability_scope",
-        default="local",
+        default=_LIBNETWORK.capability_scope,
         choices=[("local", "each Docker daemon knows its own networks"), ("global", "a swarm shares them")],
         help="What Docker is told of the reach of its networks. Leave it at local unless every Docker daemon of a "
         "swarm uses this plugin and networks are created on the swarm's managers.",
     ),
     cfg.StrOpt(
         "local_default_address_space",
-        default="no_address_space",
+        default=_LIBNETWORK.local_address_space,
         help="Name that Docker keeps with addresses of local networks. Change it only to what networks already bear; "
         "while it differs from the global one, Docker asks again for pools that overlap the host's routes.",
     ),
     cfg.StrOpt(
         "global_default_address_space",
-        default="no_address_space",
+        default=_LIBNETWORK.global_address_space,
         help="The same for networks of global scope.",
     ),
     cfg.StrOpt(
         "subnetpool_name_prefix",
-        default="kuryrPool",
+        default=_LIBNETWORK.subnetpool_prefix,
         help="Start of the names of subnet pools that are made for Docker networks. Change it only together on every "
         "host: pools are found again by their names.",
     ),
@@ -124,15 +126,15 @@ _NEUTRON: list[cfg.Opt] = [
     ),
     cfg.BoolOpt(
         "enable_dhcp",
-        default=True,
+        default=_LIBNETWORK.enable_dhcp,
         help="Whether subnets made for Docker networks have DHCP. Turn it off to save Neutron's DHCP port on them.",
     ),
     cfg.StrOpt(
         "default_subnetpool_v4",
-        default="kuryr",
+        default=_LIBNETWORK.default_pool_v4,
         help="Subnet pool for Docker networks created without --subnet. Name one that exists in Neutron.",
     ),
-    cfg.StrOpt("default_subnetpool_v6", default="kuryr6", help="The same for IPv6."),
+    cfg.StrOpt("default_subnetpool_v6", default=_LIBNETWORK.default_pool_v6, help="The same for IPv6."),
     cfg.IntOpt(
         "vif_plugging_timeout",
         default=0,
@@ -156,7 +158,7 @@ _BINDING: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "veth_dst_prefix",
-        default="eth",
+        default=_LIBNETWORK.interface_prefix,
         regex=r"^[^\s/:]{1,12}$",
         help="Start of interface names inside containers; Docker appends a number.",
     ),

@@ -40,17 +40,22 @@ class LibnetworkSettings:
     """What Docker's network and address drivers are told and asked.
 
     ``interface_prefix`` begins the names of interfaces in containers; ``capability_scope`` is local or
-    global. The subnet pool names and ``enable_dhcp`` apply to what is created in Neutron for a Docker network.
+    global. The subnet pool names and ``enable_dhcp`` apply to what is created in Neutron for a Docker network. The
+    defaults are kuryr-libnetwork's.
     """
 
     interface_prefix: str = "eth"
     capability_scope: str = "local"
     local_address_space: str = "no_address_space"
     global_address_space: str = "no_address_space"
-    subnetpool_name_prefix: str = "kuryrPool"
-    default_subnetpool_v4: str = "kuryr"
-    default_subnetpool_v6: str = "kuryr6"
+    subnetpool_prefix: str = "kuryrPool"
+    default_pool_v4: str = "kuryr"
+    default_pool_v6: str = "kuryr6"
     enable_dhcp: bool = True
+
+    def default_pool(self, version: int) -> str:
+        """Return the name of the subnet pool that serves networks without a subnet of their own."""
+        return self.default_pool_v4 if version == 4 else self.default_pool_v6  # noqa: PLR2004 - IP version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidRequest, NetworkUnusable, PortNotFound, PortUnusable
 from mooring.libnetwork import protocol
 from mooring.libnetwork.directory import Directory, Place
@@ -12,7 +13,6 @@ from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
-from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.model import IpAddress, IpNetwork, Port
 
 IPV4, IPV6 = 4, 6
@@ -32,7 +32,7 @@ class IpamDriver:
         directory: Directory,
         pools: Pools,
         ports: Ports,
-        settings: DoorSettings,
+        settings: LibnetworkSettings,
     ) -> None:
         self._records = records
         self._reservations = reservations

@@ -7,6 +7,7 @@ import threading
 import structlog
 
 from mooring.attach.types import Attachments, AttachRequest
+from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import protocol
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.endpoint_ports import Choice, EndpointPorts
@@ -17,7 +18,6 @@ from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import NetworkRecord
 from mooring.libnetwork.reservations import Reservations
 from mooring.libnetwork.routing import join_reply
-from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.model import Port
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class NetworkDriver:
         directory: Directory,
         ports: Ports,
         reservations: Reservations,
-        settings: DoorSettings,
+        settings: LibnetworkSettings,
     ) -> None:
         self._attachments = attachments
         self._networks = networks

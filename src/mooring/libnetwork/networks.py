@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.directory import Directory
@@ -15,7 +16,6 @@ from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
-from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.model import Network
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Networks:
         records: Records,
         directory: Directory,
         pools: Pools,
-        settings: DoorSettings,
+        settings: LibnetworkSettings,
     ) -> None:
         self._neutron = neutron
         self._records = records

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mooring.attach.types import Attachments
+from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import protocol
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.ipam_driver import IpamDriver
@@ -20,10 +21,13 @@ from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
 from mooring.libnetwork.schema import SCHEMA
 from mooring.libnetwork.server import PluginApp, Route
-from mooring.libnetwork.settings import DoorSettings
 from mooring.statefile import StateFile
 
 STATE_FILE: Final = "libnetwork.sqlite"
+
+# How long an address stays reserved that no endpoint came to claim: Docker never releases the IPv4 address when asking
+# for the IPv6 address fails.
+_RESERVATION_TTL_S: Final = 300.0
 
 
 class Plugin:
@@ -37,16 +41,19 @@ class Plugin:
         *,
         neutron: Neutron,
         attachments: Attachments,
-        settings: DoorSettings,
+        host: str,
+        settings: LibnetworkSettings,
         state_dir: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open the memory in ``state_dir``; asks nothing of Neutron. ``clock`` tells seconds since the epoch."""
+        """Open the memory in ``state_dir``; asks nothing of Neutron.
+
+        ``host`` is what ports are bound to, ``clock`` tells seconds since the epoch.
+        """
         self._file = StateFile(state_dir / STATE_FILE, SCHEMA)
         records, reservations = Records(self._file), Reservations(self._file)
         directory = Directory(neutron, records)
-        self._settings = settings
-        self._ports = Ports(neutron, attachments, reservations, settings.host, clock)
+        self._ports = Ports(neutron, attachments, reservations, host, clock)
         self._pools = Pools(neutron, records, settings)
         self._networks = Networks(neutron, records, directory, self._pools, settings)
         network = NetworkDriver(attachments, self._networks, directory, self._ports, reservations, settings)
@@ -55,7 +62,7 @@ class Plugin:
 
     def pay_debts(self) -> None:
         """Expire what nobody claimed, and take away in Neutron what could not be taken away when it was due."""
-        self._ports.expire(self._settings.reservation_ttl)
+        self._ports.expire(_RESERVATION_TTL_S)
         self._ports.pay_debts()
         self._networks.pay_debts()
         self._pools.pay_debts()

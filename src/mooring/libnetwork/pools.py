@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
@@ -11,7 +12,6 @@ from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.protocol import RequestPoolRequest
 from mooring.libnetwork.records import PoolRecord, Records
-from mooring.libnetwork.settings import DoorSettings
 from mooring.neutron.model import IpNetwork, SubnetPool
 
 
@@ -23,7 +23,7 @@ class Pools:
     while that network is being created does asking again find the same pool.
     """
 
-    def __init__(self, neutron: Neutron, records: Records, settings: DoorSettings) -> None:
+    def __init__(self, neutron: Neutron, records: Records, settings: LibnetworkSettings) -> None:
         self._neutron = neutron
         self._records = records
         self._settings = settings

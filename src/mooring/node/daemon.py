@@ -10,10 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 import structlog
 
 from mooring.config.load import Loaded
-from mooring.config.settings import NodeSettings
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginServer, listen
-from mooring.libnetwork.settings import DoorSettings
 from mooring.node.housekeeper import Housekeeper
 from mooring.node.logs import configure_logging
 from mooring.node.readiness import notify
@@ -34,7 +32,14 @@ def run(loaded: Loaded) -> None:
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings))
         core.engine.recover()
-        plugin = stack.enter_context(closing(_plugin(core, settings)))
+        plugin = Plugin(
+            neutron=core.neutron,
+            attachments=core.engine,
+            host=settings.host,
+            settings=settings.libnetwork,
+            state_dir=settings.state_dir,
+        )
+        stack.enter_context(closing(plugin))
         server = PluginServer(plugin.app, listen(settings.plugin_socket))
         stack.enter_context(_running(core, plugin))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,23 +71,3 @@ def _announce(core: Core) -> None:
     known = core.agent_duty is None or core.agent_duty.ready.wait(_NEUTRON_PATIENCE_S)
     notify("READY=1")
     log.info("node.ready", neutron="reported" if known else "away")
-
-
-def _plugin(core: Core, settings: NodeSettings) -> Plugin:
-    door = settings.libnetwork
-    return Plugin(
-        neutron=core.neutron,
-        attachments=core.engine,
-        settings=DoorSettings(
-            host=settings.host,
-            capability_scope=door.capability_scope,
-            local_address_space=door.local_address_space,
-            global_address_space=door.global_address_space,
-            interface_prefix=door.interface_prefix,
-            subnetpool_prefix=door.subnetpool_name_prefix,
-            default_pool_v4=door.default_subnetpool_v4,
-            default_pool_v6=door.default_subnetpool_v6,
-            enable_dhcp=door.enable_dhcp,
-        ),
-        state_dir=settings.state_dir,
-    )
