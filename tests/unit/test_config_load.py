@@ -1,5 +1,6 @@
 """From configuration files to settings."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,9 +109,10 @@ def test_the_environment_changes_nothing(write: Write, monkeypatch: pytest.Monke
         ("[binding]\nveth_dst_prefix = interface-name\n", "[binding] veth_dst_prefix = interface-name:"),
         ("[neutron]\ntimeout = 0\n", "[neutron] timeout = 0: Should be greater than or equal to 0.1"),
         ("[neutron]\nvif_plugging_timeout = soon\n", "[neutron] vif_plugging_timeout = soon: invalid literal"),
-        ("[neutron]\nauth_type = passwrd\n", "there is no such plugin; known: "),
-        ("[neutron]\nregion_name = $nowhere\n", "no such option nowhere"),
+        ("[neutron]\nauth_type = passwrd\n", "[neutron] auth_type = passwrd: there is no such plugin; known: "),
+        ("[neutron]\nregion_name = $nowhere\n", "[neutron] region_name = $nowhere: what $ refers to"),
         ("[neutron]\nvif_plugging_timeout = $host\n[DEFAULT]\nhost = a\n", "write $$ for a dollar sign"),
+        ("[neutron]\nregion_name = $region_name\n", "[neutron] region_name = $region_name: what $ refers to"),
         ("host = a\n", "Section must be started before assignment"),
         ("[DEFAULT\n", "is not a configuration file"),
     ],
@@ -118,8 +120,53 @@ def test_the_environment_changes_nothing(write: Write, monkeypatch: pytest.Monke
 def test_what_nobody_would_read_is_refused_with_its_place_and_a_remedy(write: Write, text: str, words: str) -> None:
     message = refusal(write(text), write(MINIMAL, "rest.conf"))
 
-    assert "mooring.conf" in message or "[neutron] auth_type" in message
+    assert "mooring.conf" in message
     assert words in message
+
+
+HIDDEN = "s3cret"
+NEUTRON = SPEC + "[neutron]\nauth_type = password\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (NEUTRON + "password = {hidden}$word\n", "[neutron] password"),
+        (NEUTRON + "password = $password{hidden}\n", "[neutron] password"),
+        (NEUTRON + "password {hidden}\n", "line 5"),
+        (SPEC + "[neutron]\nauth_type = password\n password = {hidden}\n", "[neutron] auth_type"),
+        ("password = {hidden}\n", "line 1"),
+        (NEUTRON + "password = {hidden}\ntimeout = $password\n", "[neutron] timeout"),
+        (NEUTRON + "auth_section = keys\n[keys]\nauth_type = password\npassword = {hidden}$word\n", "[keys] password"),
+        (NEUTRON + "transport_url = rabbit://u:{hidden}$word@h:5672/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = rabbit://u:{hidden}/{hidden}@h:5672/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = rabbit://u:1/{hidden}@h:5672/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = rabbit://u:{hidden}?@h:5672/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = rabbit://u:{hidden}@h:port/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = rabbit://u:{hidden}@[::1/\n", "[neutron] transport_url"),
+        (NEUTRON + "transport_url = {hidden}\n", "[neutron] transport_url"),
+    ],
+)
+def test_a_refusal_names_the_place_and_never_a_secret(write: Write, text: str, place: str) -> None:
+    with pytest.raises(InvalidConfiguration) as refused:
+        load([write(text.replace("{hidden}", HIDDEN))])
+
+    assert place in str(refused.value)
+    assert "mooring.conf" in str(refused.value)
+    assert HIDDEN not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rabbit://",
+        "rabbit://user:pass%2Fword@h:5672/",
+        "rabbit://u:p@h1:5672,u:p@[::1]:5672/vhost?ssl=1",
+        "kombu+memory:///",
+    ],
+)
+def test_a_transport_url_that_the_bus_can_read_is_taken_as_written(write: Write, url: str) -> None:
+    assert load([write(SPEC + f"[neutron]\ntransport_url = {url}\n")]).settings.neutron.transport_url == url
 
 
 def test_a_file_that_is_not_text_is_refused(write: Write) -> None:
@@ -219,6 +266,7 @@ def test_a_fatal_wait_of_no_length_is_warned_of(write: Write) -> None:
 def test_sriov_without_hw_veb_is_refused_with_the_remedy(write: Write) -> None:
     message = refusal(write(MINIMAL + "[binding]\nenabled_drivers = kuryr.lib.binding.drivers.veth\n"))
 
+    assert "mooring.conf: [binding] enabled_drivers" in message
     assert "add kuryr.lib.binding.drivers.hw_veb to it, or remove the option" in message
 
 

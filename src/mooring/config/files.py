@@ -27,6 +27,15 @@ class Assignment:
     def __str__(self) -> str:
         return f"{self.path}: [{self.section}] {self.key}"
 
+    def told(self, problem: object, *, secret: bool) -> str:
+        """Say what is wrong with the value, quoting neither it nor what others said of it when it is secret."""
+        if secret:
+            return f"{self}: its value (secret, not shown) cannot be used"
+        first, *more = self.value.splitlines() or [""]
+        # An indented line continues the one above, be it meant so or not: it may well be the password's.
+        quoted = f"{first} (and the indented lines below it)" if more else first
+        return f"{self} = {quoted}: {problem}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFile:
@@ -53,8 +62,11 @@ def read(path: Path) -> ConfigFile:
         cfg.ConfigParser(str(path), sections).parse()
     except OSError as exc:
         raise InvalidConfiguration(f"{path} cannot be read: {exc.strerror}") from exc
-    except (cfg.ParseError, UnicodeDecodeError) as exc:
-        raise InvalidConfiguration(f"{path} is not a configuration file: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidConfiguration(f"{path} is not a configuration file: byte {exc.start} is no UTF-8 text") from exc
+    except cfg.ParseError as exc:
+        # The exception quotes the line, which may be a password's.
+        raise InvalidConfiguration(f"{path} is not a configuration file: line {exc.lineno}: {exc.msg}") from None
     names = {section: section if section == "DEFAULT" else section.lower() for section in sections}
     return ConfigFile(
         path=path,
@@ -68,9 +80,9 @@ def read(path: Path) -> ConfigFile:
     )
 
 
-def last_value(files: Sequence[ConfigFile], section: str, *keys: str) -> str | None:
+def last(files: Sequence[ConfigFile], section: str, *keys: str) -> Assignment | None:
     """Return what the files finally say of an option, or None."""
-    found = [a.value for file in files for a in file.assignments if a.section == section and a.key in keys]
+    found = [a for file in files for a in file.assignments if a.section == section and a.key in keys]
     return found[-1] if found else None
 
 
@@ -101,11 +113,31 @@ def check(file: ConfigFile, known: Mapping[str, Mapping[str, cfg.Opt | None]]) -
             _check_type(assignment, option)
 
 
+def check_references(
+    files: Sequence[ConfigFile], known: Mapping[str, Mapping[str, cfg.Opt | None]], conf: cfg.ConfigOpts
+) -> None:
+    """Refuse values whose $ leads to no usable value, which oslo.config finds only when the option is read."""
+    written = {
+        (a.section, option.dest): (a, option)
+        for file in files
+        for a in file.assignments
+        if "$" in a.value and (option := known[a.section][a.key]) is not None
+    }
+    for (section, name), (assignment, option) in written.items():
+        try:
+            _ = conf[name] if section == "DEFAULT" else conf[section][name]
+        except (cfg.Error, RecursionError):
+            # The exception quotes the value, and what it refers to may be a secret even where it is none itself.
+            problem = "what $ refers to gives no valid value"
+            told = assignment.told(problem, secret=option.secret)
+            raise InvalidConfiguration(f"{told}; write $$ for a dollar sign in a value") from None
+
+
 def _check_type(assignment: Assignment, option: cfg.Opt) -> None:
     try:
         option.type(assignment.value)
     except ValueError as exc:
-        raise InvalidConfiguration(f"{assignment} = {assignment.value}: {exc}") from exc
+        raise InvalidConfiguration(assignment.told(exc, secret=option.secret)) from None
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

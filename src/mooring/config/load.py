@@ -11,10 +11,21 @@ from types import MappingProxyType
 
 from oslo_config import cfg
 
-from mooring.config.files import DEFAULT_FILES, ConfigFile, check, choose, last_value, names_of, read
+from mooring.config.files import (
+    DEFAULT_FILES,
+    Assignment,
+    ConfigFile,
+    check,
+    check_references,
+    choose,
+    last,
+    names_of,
+    read,
+)
 from mooring.config.legacy import IGNORED, check_binding_drivers, choose_port_drivers
 from mooring.config.options import auth_common_options, auth_plugin_options, own_options
 from mooring.config.settings import LibnetworkSettings, NeutronSettings, NodeSettings
+from mooring.config.transport_url import find_problem
 from mooring.errors import InvalidConfiguration
 from mooring.pci.device_spec import DeviceSpec
 
@@ -43,27 +54,38 @@ def load(argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Pa
     for file in files:
         check(file, known)
     conf = _values(files, sections)
+    check_references(files, known, conf)
+    _check_transport_url(conf, files)
     try:
         return _loaded(conf, files, auth_section)
-    except cfg.Error as exc:
-        # What is written plainly was checked file by file, so that a reference to another option remains.
-        where = ", ".join(str(file.path) for file in files)
-        raise InvalidConfiguration(f"{where}: {exc}; write $$ for a dollar sign in a value") from exc
+    except InvalidConfiguration as exc:
+        raise InvalidConfiguration(f"{', '.join(str(file.path) for file in files)}: {exc}") from exc
 
 
 def _sections(files: Sequence[ConfigFile]) -> tuple[dict[str, list[cfg.Opt]], str]:
     """Return the options by section, and the section of the authentication options, which the files may choose."""
     sections = dict(own_options())
-    auth_section = (last_value(files, "neutron", "auth_section") or "neutron").lower()
-    auth_type = last_value(files, auth_section, "auth_type", "auth_plugin")
-    # Without a type the usual one's options are known, so that a file is judged by its other mistakes, too.
-    plugin = auth_plugin_options(auth_type or "password")
+    written = last(files, "neutron", "auth_section")
+    auth_section = ((written and written.value) or "neutron").lower()
+    plugin = _plugin_options(last(files, auth_section, "auth_type", "auth_plugin"))
     sections["neutron"] = [*sections["neutron"], *auth_common_options()]
     if auth_section == "neutron":
         sections["neutron"] += plugin
     else:
         sections[auth_section] = [*sections.get(auth_section, []), *auth_common_options(), *plugin]
     return sections, auth_section
+
+
+def _plugin_options(auth_type: Assignment | None) -> list[cfg.Opt]:
+    if auth_type is None or not auth_type.value:
+        # The usual plugin's options are known then, so that a file is judged by its other mistakes, too.
+        return auth_plugin_options("password")
+    if len(auth_type.value.splitlines()) > 1:
+        raise InvalidConfiguration(auth_type.told("not one word; indent no line below it", secret=False))
+    try:
+        return auth_plugin_options(auth_type.value)
+    except InvalidConfiguration as exc:
+        raise InvalidConfiguration(auth_type.told(exc, secret=False)) from exc
 
 
 def _known(sections: dict[str, list[cfg.Opt]]) -> dict[str, dict[str, cfg.Opt | None]]:
@@ -82,6 +104,12 @@ def _values(files: Sequence[ConfigFile], sections: dict[str, list[cfg.Opt]]) -> 
     for section, options in sections.items():
         conf.register_opts(options, group=None if section == "DEFAULT" else section)
     return conf
+
+
+def _check_transport_url(conf: cfg.ConfigOpts, files: Sequence[ConfigFile]) -> None:
+    written = last(files, "neutron", "transport_url")
+    if written is not None and conf.neutron.transport_url and (problem := find_problem(conf.neutron.transport_url)):
+        raise InvalidConfiguration(f"{written}: {problem}")
 
 
 def _loaded(conf: cfg.ConfigOpts, files: Sequence[ConfigFile], auth_section: str) -> Loaded:

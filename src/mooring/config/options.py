@@ -176,9 +176,7 @@ def auth_plugin_options(auth_type: str) -> list[cfg.Opt]:
         return list(loading.get_auth_plugin_conf_options(auth_type))
     except exceptions.NoMatchingPlugin as exc:
         known = ", ".join(sorted(loading.get_available_plugin_names()))
-        raise InvalidConfiguration(
-            f"[neutron] auth_type = {auth_type}: there is no such plugin; known: {known}"
-        ) from exc
+        raise InvalidConfiguration(f"there is no such plugin; known: {known}") from exc
 
 
 def own_options() -> list[tuple[str, list[cfg.Opt]]]:
