@@ -465,6 +465,43 @@ class NetworkContract:
         world.neutron.delete_subnet(subnet.id)
         assert world.neutron.subnets(subnet_id=subnet.id) == ()
 
+    def test_what_bears_a_description_is_deleted_and_nothing_else(self, world: World) -> None:
+        mine, other, network, cidr = world.name(), world.name(), world.add_network(), ip_network(world.cidr())
+        neutron = world.neutron
+        for description in (mine, other):
+            pool = neutron.create_subnetpool(
+                name=description, prefixes=[cidr], shared=False, tags=[], description=description
+            )
+            if description == mine:
+                neutron.create_subnet(
+                    network_id=network.id,
+                    name="",
+                    cidr=cidr,
+                    gateway=None,
+                    subnetpool_id=pool.id,
+                    enable_dhcp=False,
+                    tags=[],
+                    description=description,
+                )
+        new = NewPort(network_id=network.id, name="", addresses=(), vnic_type="direct", device_owner="")
+        ports = [neutron.create_port(replace(new, description=description)) for description in (mine, other)]
+        taken = world.add_port(network, {}, description=mine, device_id="somebody's")
+        assert [port.description for port in ports] == [mine, other]
+        assert [subnet.description for subnet in neutron.subnets(network_id=network.id)] == [mine]
+        neutron.delete_described("ports", mine)
+        assert {port.id for port in neutron.ports(network_id=network.id)} == {ports[1].id, taken.id}
+        for port in (ports[1], taken):
+            neutron.delete_port(port.id)
+
+        for resource in ("subnets", "subnetpools"):
+            neutron.delete_described(resource, mine)
+
+        assert neutron.subnets(network_id=network.id) == ()
+        assert neutron.subnetpools(name=mine) == ()
+        (left,) = neutron.subnetpools(name=other)
+        assert cost_of(world, lambda: neutron.delete_described("subnetpools", mine)) == ["list_subnetpools"]
+        neutron.delete_subnetpool(left.id)
+
     def test_a_subnet_may_have_no_gateway(self, world: World) -> None:
         subnet = create_subnet(world, world.add_network(), ip_network(world.cidr()))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from libnetwork_world import HOST, Container, DockerError, DockerNetwork, World
 
+from mooring.libnetwork.intents import GRACE_SECONDS
+from mooring.neutron.api import NewPort
 from mooring.neutron.model import Network, Port
 
 OURS = "compute:kuryr"
@@ -522,6 +524,88 @@ class TestPortsThatMooringMakes:
         world.plugin.pay_debts()
 
         assert not world.neutron.server.tables["ports"]
+
+    @pytest.mark.parametrize("ipam", ["own", "null"])
+    def test_a_start_whose_answer_is_lost_at_any_call_leaves_no_port(
+        self, world: World, network: Network, ipam: str
+    ) -> None:
+        kind = {"neutron.vnic_type": "direct"}
+        made = kuryr_net(world, network, **kind) if ipam == "own" else null_net(world, network, **kind)
+        world.docker.remove(world.docker.run(made))
+        number, failed = 1, True
+        while failed:
+            world.neutron.fail_call(number, reply_lost=True)
+            try:
+                world.docker.run(made)
+                failed = False
+            except DockerError:
+                world.now += GRACE_SECONDS
+                world.plugin.pay_debts()
+                assert not world.neutron.server.tables["ports"]
+                number += 1
+        assert number > 3
+
+    def test_a_port_made_before_neutron_died_is_deleted_when_it_lives_again(
+        self, world: World, made: DockerNetwork
+    ) -> None:
+        world.neutron.server.die_after = "create_port"
+        with pytest.raises(DockerError):
+            world.docker.run(made)
+        assert len(world.neutron.server.tables["ports"]) == 1
+        world.neutron.unreachable = False
+        world.restart()
+
+        world.plugin.pay_debts()
+        assert len(world.neutron.server.tables["ports"]) == 1, "Neutron may still be at work on it"
+        world.now += GRACE_SECONDS
+        world.plugin.pay_debts()
+
+        assert not world.neutron.server.tables["ports"]
+
+    def test_a_port_that_a_failed_start_left_is_not_adopted_by_the_next(
+        self, world: World, made: DockerNetwork
+    ) -> None:
+        world.neutron.server.die_after = "create_port"
+        with pytest.raises(DockerError):
+            world.docker.run(made, ip="10.0.0.77")
+        world.neutron.unreachable = False
+
+        with pytest.raises(DockerError, match="an earlier start that failed; try again in 60 seconds"):
+            world.docker.run(made, ip="10.0.0.77")
+
+        world.now += GRACE_SECONDS
+        world.plugin.pay_debts()
+        assert world.docker.run(made, ip="10.0.0.77").addresses == {4: "10.0.0.77/24"}
+
+    def test_a_port_that_another_host_has_taken_since_is_left_to_it(self, world: World, made: DockerNetwork) -> None:
+        world.neutron.server.die_after = "create_port"
+        with pytest.raises(DockerError):
+            world.docker.run(made)
+        world.neutron.unreachable = False
+        (port_id,) = world.neutron.server.tables["ports"]
+        world.neutron.change_port(port_id, **{"device_id": "theirs", "device_owner": OURS, "binding:host_id": "node2"})
+        world.now += GRACE_SECONDS
+
+        world.plugin.pay_debts()
+
+        assert world.neutron.now(port_id).device_id == "theirs"
+
+    def test_a_slow_creation_is_not_overtaken(
+        self, world: World, made: DockerNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create_port = world.neutron.create_port
+
+        def slowly(new: NewPort) -> Port:
+            port = create_port(new)
+            world.now += 10 * GRACE_SECONDS
+            world.plugin.pay_debts()
+            return port
+
+        monkeypatch.setattr(world.neutron, "create_port", slowly)
+
+        world.docker.run(made)
+
+        assert len(world.neutron.server.tables["ports"]) == 1
 
     def test_a_port_nobody_came_for_is_deleted_and_one_in_use_is_not(self, world: World, made: DockerNetwork) -> None:
         world.docker.run(made)

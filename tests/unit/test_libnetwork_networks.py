@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from libnetwork_world import DockerError, DockerNetwork, World, another_host
 
+from mooring.libnetwork.intents import GRACE_SECONDS
 from mooring.neutron.model import Network, Subnet
 
 
@@ -180,19 +181,48 @@ def test_a_creation_that_fails_at_any_call_leaves_neutron_as_it_was(
             failed = False
         except DockerError:
             if reply_lost:
+                world.now += GRACE_SECONDS
                 world.plugin.pay_debts()
-            leftovers = difference(before, world.neutron_state())
-            assert leftovers <= ({"kuryrPool-10.50.0.0/24", "kuryr-subnet-10.50.0.0/24"} if reply_lost else set())
+            assert world.neutron_state() == before
         world.plugin.close()
         number += 1
     assert number > 4
 
 
-def difference(before: dict[str, dict[str, object]], after: dict[str, dict[str, object]]) -> set[str]:
-    """Return the names of what was added; nothing else may have changed."""
-    added = {kind: {key: item for key, item in after[kind].items() if key not in before[kind]} for kind in after}
-    assert {kind: {key: after[kind].get(key) for key in before[kind]} for kind in before} == before
-    return {str(item["name"]) for items in added.values() for item in items.values()}
+@pytest.mark.parametrize("dies_after", ["create_subnetpool", "create_subnet"])
+def test_what_was_made_before_neutron_died_is_deleted_when_it_lives_again(
+    world: World, network: Network, dies_after: str
+) -> None:
+    before = copy.deepcopy(world.neutron_state())
+    world.neutron.server.die_after = dies_after
+    with pytest.raises(DockerError):
+        adopt(world, network, "10.50.0.0/24")
+    world.neutron.unreachable = False
+    world.restart()
+    world.now += GRACE_SECONDS
+
+    world.plugin.pay_debts()
+
+    assert world.neutron_state() == before
+
+
+def test_a_subnet_that_a_failed_creation_left_is_not_adopted_by_the_next(world: World, network: Network) -> None:
+    before = copy.deepcopy(world.neutron_state())
+    world.neutron.server.die_after = "create_subnet"
+    with pytest.raises(DockerError):
+        adopt(world, network, "10.50.0.0/24")
+    world.neutron.unreachable = False
+
+    with pytest.raises(DockerError, match=r"left its subnet 10.50.0.0/24 behind.*try again in 60 seconds"):
+        adopt(world, network, "10.50.0.0/24")
+
+    world.now += GRACE_SECONDS
+    world.plugin.pay_debts()
+    made = adopt(world, network, "10.50.0.0/24")
+    world.plugin.pay_debts()
+    assert len(world.neutron.server.tables["subnets"]) == 1
+    world.docker.remove_network(made)
+    assert world.neutron_state() == before
 
 
 @pytest.mark.usefixtures("subnet")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mooring.errors import InvalidRequest, NetworkUnusable
+from mooring.libnetwork.intents import GRACE_SECONDS, Intents
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.pools import Pools
@@ -41,9 +42,10 @@ class NetworkPlan:
 class Planner:
     """Reads Docker's request against what Neutron has, and refuses what does not fit."""
 
-    def __init__(self, neutron: Neutron, records: Records, pools: Pools) -> None:
+    def __init__(self, neutron: Neutron, records: Records, intents: Intents, pools: Pools) -> None:
         self._neutron = neutron
         self._records = records
+        self._intents = intents
         self._pools = pools
 
     def plan(self, request: CreateNetworkRequest) -> NetworkPlan:
@@ -99,6 +101,9 @@ class Planner:
         alone: bool,
     ) -> SubnetPlan:
         existing = self._existing(cidr, network, there, options.subnets[cidr.version])
+        if existing and network and self._intents.stands(existing.description):
+            problem = f"a creation that failed left its subnet {cidr} behind, which mooring is about to delete"
+            raise NetworkUnusable(network.id, f"{problem}; try again in {GRACE_SECONDS:.0f} seconds")
         asked = None if item.gateway is None or item.gateway.is_unspecified else item.gateway
         if existing and network and asked is not None and asked != existing.gateway:
             fits = f"give --gateway={existing.gateway}" if existing.gateway else "leave out --gateway"

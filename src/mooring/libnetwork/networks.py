@@ -11,12 +11,13 @@ from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.directory import Directory
+from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
-from mooring.neutron.model import Network
+from mooring.neutron.model import Network, Subnet
 
 log = structlog.get_logger(__name__)
 
@@ -31,16 +32,18 @@ class Networks:
         self,
         neutron: Neutron,
         records: Records,
+        intents: Intents,
         directory: Directory,
         pools: Pools,
         settings: LibnetworkSettings,
     ) -> None:
         self._neutron = neutron
         self._records = records
+        self._intents = intents
         self._directory = directory
         self._pools = pools
         self._settings = settings
-        self.planner = Planner(neutron, records, pools)
+        self.planner = Planner(neutron, records, intents, pools)
         self._lock = threading.Lock()
 
     def create(self, request: CreateNetworkRequest) -> None:
@@ -91,28 +94,37 @@ class Networks:
             record = replace(record, network_id=made.id)
             self._records.save_network(record, doomed=True)
         for subnet in plan.subnets:
-            use = self._provide(subnet, record.network_id)
-            record = replace(record, subnets=(*record.subnets, use))
-            self._records.save_network(record, doomed=True)
+            record = self._provide(subnet, record)
         self._directory.forget()
         return record
 
-    def _provide(self, plan: SubnetPlan, network_id: str) -> SubnetUse:
+    def _provide(self, plan: SubnetPlan, record: NetworkRecord) -> NetworkRecord:
         tags = frozenset({plan.pool_id}) if plan.pool_id else frozenset[str]()
         if plan.existing:
             if not tags <= plan.existing.tags:
                 self._neutron.add_tags("subnets", plan.existing.id, tags)
-            return SubnetUse(subnet_id=plan.existing.id, pool_id=plan.pool_id, created=False)
-        made = self._neutron.create_subnet(
-            network_id=network_id,
-            name=names.subnet_name(plan.cidr),
-            cidr=plan.cidr,
-            gateway=plan.gateway,
-            subnetpool_id=plan.cut_from,
-            enable_dhcp=self._settings.enable_dhcp,
-            tags=tags,
+            return self._with_subnet(record, plan, plan.existing)
+        return self._intents.make(
+            "subnets",
+            create=lambda token: self._neutron.create_subnet(
+                network_id=record.network_id,
+                name=names.subnet_name(plan.cidr),
+                cidr=plan.cidr,
+                gateway=plan.gateway,
+                subnetpool_id=plan.cut_from,
+                enable_dhcp=self._settings.enable_dhcp,
+                tags=tags,
+                description=token,
+            ),
+            record=lambda made: self._with_subnet(record, plan, made),
         )
-        return SubnetUse(subnet_id=made.id, pool_id=plan.pool_id, created=True)
+
+    def _with_subnet(self, record: NetworkRecord, plan: SubnetPlan, subnet: Subnet) -> NetworkRecord:
+        """Write that a subnet serves a Docker network that is being created."""
+        use = SubnetUse(subnet_id=subnet.id, pool_id=plan.pool_id, created=plan.existing is None)
+        record = replace(record, subnets=(*record.subnets, use))
+        self._records.save_network(record, doomed=True)
+        return record
 
     def _written(self, record: NetworkRecord) -> NetworkRecord:
         """Return how far a creation had come when it failed."""

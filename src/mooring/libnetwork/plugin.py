@@ -11,6 +11,7 @@ from mooring.attach.types import Attachments
 from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import protocol
 from mooring.libnetwork.directory import Directory
+from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.ipam_driver import IpamDriver
 from mooring.libnetwork.network_driver import NetworkDriver
 from mooring.libnetwork.networks import Networks
@@ -52,10 +53,11 @@ class Plugin:
         """
         self._file = StateFile(state_dir / STATE_FILE, SCHEMA)
         records, reservations = Records(self._file), Reservations(self._file)
+        self._intents = Intents(self._file, neutron, clock)
         directory = Directory(neutron, records)
-        self._ports = Ports(neutron, attachments, reservations, host, clock)
-        self._pools = Pools(neutron, records, settings)
-        self._networks = Networks(neutron, records, directory, self._pools, settings)
+        self._ports = Ports(neutron, attachments, reservations, self._intents, host, clock)
+        self._pools = Pools(neutron, records, self._intents, settings)
+        self._networks = Networks(neutron, records, self._intents, directory, self._pools, settings)
         network = NetworkDriver(attachments, self._networks, directory, self._ports, reservations, settings)
         ipam = IpamDriver(records, reservations, directory, self._pools, self._ports, settings)
         self.app = PluginApp(_routes(network, ipam))
@@ -64,6 +66,7 @@ class Plugin:
         """Expire what nobody claimed, and take away in Neutron what could not be taken away when it was due."""
         self._ports.expire(_RESERVATION_TTL_S)
         self._ports.pay_debts()
+        self._intents.pay_debts()
         self._networks.pay_debts()
         self._pools.pay_debts()
 

@@ -8,6 +8,7 @@ from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
+from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.protocol import RequestPoolRequest
@@ -23,9 +24,10 @@ class Pools:
     while that network is being created does asking again find the same pool.
     """
 
-    def __init__(self, neutron: Neutron, records: Records, settings: LibnetworkSettings) -> None:
+    def __init__(self, neutron: Neutron, records: Records, intents: Intents, settings: LibnetworkSettings) -> None:
         self._neutron = neutron
         self._records = records
+        self._intents = intents
         self._settings = settings
         self._lock = threading.Lock()
 
@@ -111,8 +113,13 @@ class Pools:
             return known
         name = names.pool_name(self._settings.subnetpool_prefix, cidr)
         shared = options.shared or False
-        pool = self._neutron.create_subnetpool(name=name, prefixes=[cidr], shared=shared, tags=tags)
-        return self._record(pool, cidr, created=True)
+        return self._intents.make(
+            "subnetpools",
+            create=lambda token: self._neutron.create_subnetpool(
+                name=name, prefixes=[cidr], shared=shared, tags=tags, description=token
+            ),
+            record=lambda pool: self._record(pool, cidr, created=True),
+        )
 
     def _subnet_tag(self, selector: Selector, cidr: IpNetwork) -> frozenset[str]:
         """Tie a pool to the subnet the user named, as kuryr-libnetwork does."""

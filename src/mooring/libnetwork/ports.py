@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -11,6 +12,7 @@ from mooring.attach.types import Attachments
 from mooring.errors import PortBusy
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
+from mooring.libnetwork.intents import GRACE_SECONDS, Intents
 from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.reservations import Reservation, Reservations
 from mooring.neutron.api import NewPort
@@ -44,12 +46,14 @@ class Ports:
         neutron: Neutron,
         attachments: Attachments,
         reservations: Reservations,
+        intents: Intents,
         host: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._neutron = neutron
         self._attachments = attachments
         self._reservations = reservations
+        self._intents = intents
         self._host = host
         self._clock = clock
         self._read: dict[str, Port] = {}
@@ -73,6 +77,9 @@ class Ports:
     def check_free(self, port: Port) -> None:
         """Raise PortBusy when a port is in use, be it by a container of this host or by anybody else."""
         self.check_unclaimed(port.id)
+        if self._intents.stands(port.description):
+            patience = f"try again in {GRACE_SECONDS:.0f} seconds, when mooring has deleted it, or with another address"
+            raise PortBusy(port.id, f"a start that is under way, or an earlier start that failed; {patience}")
         check_adoptable(port, host=self._host, alive=self._is_alive(port.device_id))
 
     def check_unclaimed(self, port_id: str) -> None:
@@ -92,28 +99,31 @@ class Ports:
         endpoint: str | None = None,
     ) -> Port:
         """Make a port for a container, under kuryr-libnetwork's name and tag; raise NetworkUnusable."""
-        port = self._neutron.create_port(
-            NewPort(
-                network_id=network_id,
-                name=names.PORT_NAME,
-                addresses=tuple(addresses),
-                vnic_type=vnic_type,
-                device_owner="",
-                mac=mac,
-                tags=frozenset({names.PORT_TAG}),
-            )
+        new = NewPort(
+            network_id=network_id,
+            name=names.PORT_NAME,
+            addresses=tuple(addresses),
+            vnic_type=vnic_type,
+            device_owner="",
+            mac=mac,
+            tags=frozenset({names.PORT_TAG}),
         )
-        self.reserve(port, created=True, container=container, endpoint=endpoint)
+        port = self._intents.make(
+            "ports",
+            create=lambda token: self._neutron.create_port(replace(new, description=token)),
+            record=lambda made: self.reserve(made, created=True, container=container, endpoint=endpoint),
+        )
         log.info("port.created", port=port.id, network=network_id, vnic_type=vnic_type)
         return port
 
-    def reserve(self, port: Port, *, created: bool = False, container: str = "", endpoint: str | None = None) -> None:
-        """Keep a port in mind for a container to come."""
+    def reserve(self, port: Port, *, created: bool = False, container: str = "", endpoint: str | None = None) -> Port:
+        """Keep a port in mind for a container to come, and return it."""
         self._read[port.id] = port
         reservation = Reservation(
             port_id=port.id, network_id=port.network_id, created=created, container=container, endpoint=endpoint
         )
         self._reservations.save(reservation, self._clock())
+        return port
 
     def release(self, reservation: Reservation) -> None:
         """End a reservation; a port that was made for it is deleted, later if Neutron does not answer now."""

@@ -1,4 +1,4 @@
-"""The tables of the front door's memory on disk, which Records and Reservations share."""
+"""The tables of the front door's memory on disk, which Records, Reservations and Intents share."""
 
 from __future__ import annotations
 
@@ -41,5 +41,10 @@ CREATE TABLE IF NOT EXISTS address (
     version INTEGER NOT NULL,
     port_id TEXT NOT NULL REFERENCES reservation ON DELETE CASCADE,
     PRIMARY KEY (pool_id, address)
+);
+CREATE TABLE IF NOT EXISTS intent (
+    token TEXT PRIMARY KEY,
+    resource TEXT NOT NULL,
+    written_at REAL NOT NULL
 );
 """

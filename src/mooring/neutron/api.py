@@ -46,6 +46,7 @@ class NewPort:
     vnic_type: str
     device_owner: str
     mac: str | None = None
+    description: str = ""
     tags: frozenset[str] = frozenset()
 
 
@@ -154,6 +155,7 @@ class NeutronNetworks(Protocol):
         subnetpool_id: str | None,
         enable_dhcp: bool,
         tags: Iterable[str],
+        description: str = "",
     ) -> Subnet:
         """Create a subnet and tag it; gateway None makes one without a gateway."""
         ...
@@ -169,7 +171,7 @@ class NeutronNetworks(Protocol):
         ...
 
     def create_subnetpool(
-        self, *, name: str, prefixes: Iterable[IpNetwork], shared: bool, tags: Iterable[str]
+        self, *, name: str, prefixes: Iterable[IpNetwork], shared: bool, tags: Iterable[str], description: str = ""
     ) -> SubnetPool:
         """Create a subnet pool and tag it."""
         ...
@@ -184,6 +186,13 @@ class NeutronNetworks(Protocol):
 
     def remove_tags(self, resource: str, resource_id: str, tags: Iterable[str]) -> None:
         """Remove tags from a resource; absent tags, or an absent resource, are a success."""
+        ...
+
+    def delete_described(self, resource: str, description: str) -> None:
+        """Delete what bears exactly this description, but no port with a device; ``resource`` as for add_tags.
+
+        Costs one call to look, and one for each thing found. Nothing found is a success.
+        """
         ...
 
     def agents(self, *, host: str, agent_type: str) -> tuple[Agent, ...]:

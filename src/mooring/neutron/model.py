@@ -35,6 +35,7 @@ class Port:
     mac: str
     revision: int
     name: str = ""
+    description: str = ""
     fixed_ips: tuple[FixedIp, ...] = ()
     vnic_type: str = "normal"
     vif_type: str = UNBOUND
@@ -90,6 +91,7 @@ class Subnet:
     name: str
     cidr: IpNetwork
     gateway: IpAddress | None
+    description: str = ""
     subnetpool_id: str | None = None
     host_routes: tuple[Route, ...] = ()
     tags: frozenset[str] = frozenset()

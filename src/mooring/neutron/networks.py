@@ -93,6 +93,7 @@ class RestNetworks(RestResources):
         subnetpool_id: str | None,
         enable_dhcp: bool,
         tags: Iterable[str],
+        description: str = "",
     ) -> Subnet:
         """Create a subnet and tag it; gateway None makes one without a gateway."""
         doing = f"creating subnet {cidr} on network {network_id}"
@@ -103,6 +104,7 @@ class RestNetworks(RestResources):
             "cidr": str(cidr),
             "gateway_ip": None if gateway is None else str(gateway),
             "enable_dhcp": enable_dhcp,
+            "description": description,
         }
         if subnetpool_id is not None:
             body["subnetpool_id"] = subnetpool_id
@@ -121,12 +123,12 @@ class RestNetworks(RestResources):
         return tuple(parse_subnetpool(doing, body) for body in self._list("subnetpools", doing, query, tags))
 
     def create_subnetpool(
-        self, *, name: str, prefixes: Iterable[IpNetwork], shared: bool, tags: Iterable[str]
+        self, *, name: str, prefixes: Iterable[IpNetwork], shared: bool, tags: Iterable[str], description: str = ""
     ) -> SubnetPool:
         """Create a subnet pool and tag it."""
         doing = f"creating subnet pool {name}"
         wanted = [str(prefix) for prefix in prefixes]
-        body: dict[str, object] = {"name": name, "prefixes": wanted, "shared": shared}
+        body: dict[str, object] = {"name": name, "description": description, "prefixes": wanted, "shared": shared}
         return self._create("subnetpools", doing, body, tags, parse_subnetpool)
 
     def delete_subnetpool(self, pool_id: str) -> None:

@@ -55,6 +55,7 @@ def parse_port(body: _Body) -> Port:
         mac=body["mac_address"].lower(),
         revision=body["revision_number"],
         name=body.get("name") or "",
+        description=body.get("description") or "",
         fixed_ips=tuple(
             FixedIp(subnet_id=fixed["subnet_id"], address=ip_address(fixed["ip_address"]))
             for fixed in body.get("fixed_ips") or ()
@@ -106,6 +107,7 @@ def parse_subnet(body: _Body) -> Subnet:
         name=body.get("name") or "",
         cidr=ip_network(body["cidr"]),
         gateway=ip_address(gateway) if gateway else None,
+        description=body.get("description") or "",
         subnetpool_id=body.get("subnetpool_id"),
         host_routes=tuple(
             Route(destination=ip_network(route["destination"]), nexthop=ip_address(route["nexthop"]))

@@ -90,6 +90,7 @@ class RestPorts(RestResources):
         body: dict[str, object] = {
             "network_id": new.network_id,
             "name": new.name,
+            "description": new.description,
             "binding:vnic_type": new.vnic_type,
             "device_owner": new.device_owner,
         }

@@ -66,6 +66,14 @@ class RestResources:
                     raise
                 return
 
+    def delete_described(self, resource: str, description: str) -> None:
+        """Delete what bears a description, unless somebody uses it."""
+        doing = f"looking for {resource} described as {description}"
+        for item in self._list(resource, doing, {"description": description}):
+            # Neutron may be configured to overlook a filter that it does not know.
+            if item.get("description") == description and not item.get("device_id"):
+                self._delete(resource, item["id"])
+
     def _list(
         self, collection: str, doing: str, query: Mapping[str, str | None], tags: Iterable[str] = ()
     ) -> Iterator[Any]:

@@ -33,7 +33,11 @@ class _No(Exception):
 
 
 class NeutronServer:
-    """The tables of a Neutron and the rules between them. ``calls`` has the operation of every request, in order."""
+    """The tables of a Neutron and the rules between them. ``calls`` has the operation of every request, in order.
+
+    With ``die_after`` set to an operation it carries out the next such one and is unreachable from then on, before it
+    has answered.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Resource]] = {
@@ -41,6 +45,7 @@ class NeutronServer:
         }
         self.calls: list[str] = []
         self.unreachable = False
+        self.die_after = ""
         self._failures: dict[int, tuple[bool, MooringError | None]] = {}
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
@@ -119,6 +124,10 @@ class NeutronServer:
         self.calls.append(operation)
         if self.unreachable:
             raise NeutronUnreachable(doing, "the fake is switched off")
+        if operation == self.die_after:
+            yield
+            self.unreachable, self.die_after = True, ""
+            raise NeutronUnreachable(doing, "the fake died of it")
         if (failure := self._failures.pop(len(self.calls), None)) is None:
             yield
             return
@@ -349,7 +358,7 @@ class NeutronServer:
 
     def _insert(self, collection: str, attributes: Mapping[str, Any]) -> Resource:
         # Only the tags' own requests set tags.
-        item = {"id": str(uuid.uuid4()), "revision_number": 0, **attributes, "tags": []}
+        item = {"id": str(uuid.uuid4()), "revision_number": 0, "description": "", **attributes, "tags": []}
         self.tables[collection][item["id"]] = item
         return item
 
