@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from attach_world import World
 
+from mooring.attach.journal import Journal
 from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.main import main
 from mooring.cli.output import show
@@ -26,7 +27,7 @@ def empty_host(tmp_path: Path) -> Path:
     """A configuration whose device spec admits nothing that this machine could have."""
     config = tmp_path / "mooring.conf"
     config.write_text(
-        f"[DEFAULT]\nstate_dir = {tmp_path}\n"
+        f"[DEFAULT]\nstate_dir = {tmp_path / 'state'}\n"
         '[pci]\ndevice_spec = {"address": "ffff:ff:1f.7", "physical_network": "physnet1"}\n'
     )
     return config
@@ -56,11 +57,49 @@ def test_a_host_without_admitted_vfs_says_so(
 def test_a_host_without_leases_says_so_and_programs_get_an_empty_list(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_host: Path
 ) -> None:
+    Journal(empty_host.parent / "state" / "node.sqlite").close()
+
     assert run(monkeypatch, "--config-file", str(empty_host), "leases") == 0
     assert capsys.readouterr().out == "no leases\n"
 
     assert run(monkeypatch, "--config-file", str(empty_host), "leases", "--format", "json") == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("leases",), "mooring node has not run on this host yet\n"),
+        (("leases", "--format", "json"), "[]\n"),
+        (("pci", "list"), "no VF on this host is admitted by [pci] device_spec\n"),
+    ],
+)
+def test_looking_at_a_host_without_state_succeeds_and_leaves_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    empty_host: Path,
+    command: tuple[str, ...],
+    said: str,
+) -> None:
+    assert run(monkeypatch, "--config-file", str(empty_host), *command) == 0
+
+    assert capsys.readouterr().out == said
+    assert list(empty_host.parent.iterdir()) == [empty_host]
+
+
+def test_a_host_without_state_still_shows_its_devices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, empty_host: Path
+) -> None:
+    world = World(tmp_path / "world")
+    monkeypatch.setattr("mooring.node.devices.LinuxKernel", lambda: world.kernel)
+    empty_host.write_text(empty_host.read_text().replace("ffff:ff:1f.7", "*:*:*.*"))
+
+    assert run(monkeypatch, "--config-file", str(empty_host), "pci", "list", "--format", "json") == 0
+
+    states = {row["state"] for row in json.loads(capsys.readouterr().out) if row["type"] == "VF"}
+    assert states == {"free"}
+    assert not (tmp_path / "state").exists()
+    world.kill()
 
 
 def test_every_pf_is_listed_with_its_vfs_their_states_and_owners(

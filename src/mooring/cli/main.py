@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed (standard error says why), 2 the command
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.output import format_option, show
 from mooring.config.load import load
 from mooring.errors import InvalidConfiguration, InvalidDeviceSpec, MooringError
-from mooring.node.devices import open_devices
+from mooring.node.devices import has_run, look_at_devices
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
@@ -56,7 +57,7 @@ def pci() -> None:
 @click.pass_obj
 def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the PFs and VFs that this host may hand out: which state, whose port."""
-    with open_devices(load(config_files).settings) as devices:
+    with look_at_devices(load(config_files).settings) as devices:
         show(device_listing(devices.pool.statuses(), devices.kernel), output_format)
 
 
@@ -65,8 +66,12 @@ def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
 @click.pass_obj
 def leases(config_files: tuple[Path, ...] | None, output_format: str) -> None:
     """List the attachments that hold a VF, and debts to Neutron."""
-    with open_devices(load(config_files).settings) as devices:
-        show(lease_listing(devices.journal.leases(), devices.journal.debts()), output_format)
+    settings = load(config_files).settings
+    with look_at_devices(settings) as devices:
+        listing = lease_listing(devices.journal.leases(), devices.journal.debts())
+    if not has_run(settings):
+        listing = replace(listing, empty="mooring node has not run on this host yet")
+    show(listing, output_format)
 
 
 def main() -> None:
