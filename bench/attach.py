@@ -1,7 +1,7 @@
 """python -m bench.attach: what an attach costs, in calls of Neutron and in time, against the kernel and Docker.
 
-Uses the lab that is up (MOORING_LAB_DIR, or build/lab), on which no container may hold a VF; or boots one of its own
-and takes it down again. Prints a table and writes build/bench/attach.json. A budget that is not held is no failure.
+Uses the lab (MOORING_LAB_DIR, or build/lab), and starts and ends it if it is not up; no container on its node1 may hold
+a VF. Prints a table and writes build/bench/attach.json. A budget that is not held is no failure.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from bench.calls import Log, bookmark, log_since
 from bench.report import Figure, Report, Samples, ratio
-from lab.cache import Cache
 from lab.errors import LabError
 from lab.lab import Lab
 from lab.neutron.client import NetworkClient
 from lab.node import MooringNode
 from lab.progress import Progress
-from lab.state import PROJECT, LabPaths
+from lab.state import PROJECT
 
-COUNTED, OWN_TIME_ROUNDS, DOCKER_ROUNDS = 2, 25, 8
+COUNTED, OWN_TIME_ROUNDS, DOCKER_ROUNDS = 2, 25, 6
 CIDR = "10.10.0.0/24"
 SETTLED_SECONDS = 40
 FLOOR = ("floor: VF attributes", "floor: unbind the VF's driver", "floor: bind it again")
@@ -112,18 +109,16 @@ def main() -> None:
 
 @contextmanager
 def lab_that_is_up(progress: Progress) -> Iterator[Lab]:
-    """Yield the lab that is up, or one that lives no longer than this."""
-    found = Lab.default()
-    if found.is_up():
-        yield found
+    """Yield the lab, started for this alone if it is not up."""
+    lab = Lab.default()
+    if lab.is_up():
+        yield lab
         return
-    with tempfile.TemporaryDirectory(prefix="lab-bench-") as directory:
-        own = Lab(LabPaths(Path(directory)), Cache.default())
-        own.up("bookworm", progress)
-        try:
-            yield own
-        finally:
-            own.down()
+    lab.up("bookworm", progress)
+    try:
+        yield lab
+    finally:
+        lab.down()
 
 
 @contextmanager
