@@ -40,7 +40,7 @@ def test_a_driver_of_ours_that_is_not_installed_is_left_out_with_a_warning() -> 
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        (["sriow"], "unknown driver sriow; did you mean sriov? known are macvtap, physical, sriov, veth"),
+        (["sriow"], "unknown driver sriow; did you mean sriov?"),
         ([KURYR + "ovs"], f"unknown driver {KURYR}ovs; known are"),
         ([KURYR + "nested", "sriov"], "nested serves containers inside virtual machines"),
         (["vlan", "sriov"], "vlan serves containers inside virtual machines"),
@@ -77,7 +77,5 @@ def test_binding_drivers_for_virtual_machines_are_warned_of() -> None:
 
 
 def test_an_unknown_binding_driver_is_refused() -> None:
-    with pytest.raises(
-        InvalidConfiguration, match=r"unknown driver hw_web; did you mean hw_veb\? known are veth, hw_veb"
-    ):
+    with pytest.raises(InvalidConfiguration, match=r"unknown driver hw_web; did you mean hw_veb\?"):
         check_binding_drivers(["hw_web"], ["sriov"])

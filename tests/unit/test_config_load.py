@@ -182,7 +182,7 @@ def test_an_empty_device_spec_is_refused_with_an_example(write: Write, text: str
 
 
 def test_a_bad_device_spec_is_refused_by_name(write: Write) -> None:
-    with pytest.raises(InvalidDeviceSpec, match="did you mean 'vendor_id'"):
+    with pytest.raises(InvalidDeviceSpec, match="did you mean vendor_id"):
         load([write('[pci]\ndevice_spec = {"vendor": "8086"}\n')])
 
 

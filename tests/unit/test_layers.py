@@ -13,17 +13,18 @@ SOURCE = Path(__file__).parents[2] / "src"
 # What each part may import of mooring, itself and the bare package aside. The longest prefix that fits decides.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.errors": (),
+    "mooring.suggestions": (),
     "mooring.statefile": ("mooring.errors",),
-    "mooring.pci": ("mooring.errors",),
+    "mooring.pci": ("mooring.errors", "mooring.suggestions"),
     "mooring.host": ("mooring.errors", "mooring.pci"),
     "mooring.neutron": ("mooring.errors", "mooring.pci"),
-    "mooring.config": ("mooring.errors", "mooring.pci"),
+    "mooring.config": ("mooring.errors", "mooring.suggestions", "mooring.pci"),
     "mooring.attach": (
         *("mooring.errors", "mooring.pci", "mooring.statefile", "mooring.host.kernel"),
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
     ),
     "mooring.libnetwork": (
-        *("mooring.errors", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
+        *("mooring.errors", "mooring.suggestions", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.config.settings"),
     ),
     # A fake replaces what talks, and shares the rules about what is said.

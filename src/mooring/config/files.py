@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from mooring.errors import InvalidConfiguration
+from mooring.suggestions import suggest
 
 # The later file wins where both set an option.
 DEFAULT_FILES = (Path("/etc/kuryr/kuryr.conf"), Path("/etc/mooring/mooring.conf"))
@@ -102,11 +102,11 @@ def check(file: ConfigFile, known: Mapping[str, Mapping[str, cfg.Opt | None]]) -
     """
     for section in file.sections:
         if section not in known:
-            raise InvalidConfiguration(f"{file.path}: unknown section [{section}]{_nearest(section, known)}")
+            raise InvalidConfiguration(f"{file.path}: unknown section [{section}]; {suggest(section, sorted(known))}")
     for assignment in file.assignments:
         options = known[assignment.section]
         if assignment.key not in options:
-            raise InvalidConfiguration(f"{assignment}: unknown option{_nearest(assignment.key, options)}")
+            raise InvalidConfiguration(f"{assignment}: unknown option; {suggest(assignment.key, sorted(options))}")
         option = options[assignment.key]
         # A $ refers to another option; the value is known only when all files have been read.
         if option is not None and "$" not in assignment.value:
@@ -138,8 +138,3 @@ def _check_type(assignment: Assignment, option: cfg.Opt) -> None:
         option.type(assignment.value)
     except ValueError as exc:
         raise InvalidConfiguration(assignment.told(exc, secret=option.secret)) from None
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mooring.errors import InvalidConfiguration
+from mooring.suggestions import suggest
 
 PORT_DRIVER_PREFIX = "kuryr_libnetwork.port_driver.drivers."
 BINDING_DRIVER_PREFIX = "kuryr.lib.binding.drivers."
@@ -96,7 +96,7 @@ def check_binding_drivers(written: Sequence[str] | None, port_drivers: Sequence[
     names = [name.removeprefix(BINDING_DRIVER_PREFIX) for name in written]
     for name in names:
         if name not in known:
-            raise InvalidConfiguration(f"[binding] enabled_drivers: unknown driver {name}{_nearest(name, known)}")
+            raise InvalidConfiguration(f"[binding] enabled_drivers: unknown driver {name}; {suggest(name, known)}")
     if "hw_veb" not in names and any(driver != "veth" for driver in port_drivers):
         raise InvalidConfiguration(
             "[binding] enabled_drivers lacks hw_veb, without which no SR-IOV port can be bound; add "
@@ -118,11 +118,5 @@ def _short_port_driver(name: str, installed: Collection[str]) -> str:
         )
     known = sorted({*_VNIC_TYPES, *installed})
     if short not in known:
-        raise InvalidConfiguration(f"[DEFAULT] enabled_port_drivers: unknown driver {name}{_nearest(short, known)}")
+        raise InvalidConfiguration(f"[DEFAULT] enabled_port_drivers: unknown driver {name}; {suggest(short, known)}")
     return short
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ";"
-    return f"{hint} known are {', '.join(known)}"

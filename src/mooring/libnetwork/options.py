@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from mooring.errors import InvalidRequest
+from mooring.suggestions import suggest
 
 VNIC_TYPES: Final = ("normal", "direct", "direct-physical", "macvtap")
 PORT_KEY: Final = "neutron.port.uuid"
@@ -95,14 +95,9 @@ def _own(options: Mapping[str, object], known: Collection[str], kind: str) -> di
         if not key.startswith("neutron."):
             continue
         if key not in known:
-            raise InvalidRequest(f"unknown {kind} option {given}; {_suggestion(key, known)}")
+            raise InvalidRequest(f"unknown {kind} option {given}; {suggest(key, known)}")
         own[key] = str(value)
     return own
-
-
-def _suggestion(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
 def _selector(own: Mapping[str, str], key: str) -> Selector:
@@ -130,5 +125,5 @@ def _vnic_type(own: Mapping[str, str]) -> str | None:
     if not (value := own.get(VNIC_TYPE_KEY)):
         return None
     if value.lower() not in VNIC_TYPES:
-        raise InvalidRequest(f"option {VNIC_TYPE_KEY}={value} names no vnic_type; {_suggestion(value, VNIC_TYPES)}")
+        raise InvalidRequest(f"option {VNIC_TYPE_KEY}={value} names no vnic_type; {suggest(value, VNIC_TYPES)}")
     return value.lower()

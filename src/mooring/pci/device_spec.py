@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Self
 from mooring.errors import InvalidDeviceSpec
 from mooring.pci.address_pattern import AddressGlob, AddressRegexes
 from mooring.pci.device import PciDevice, PhysicalFunction
+from mooring.suggestions import suggest
 
 _ID = re.compile(r"[0-9a-f]{1,4}", re.IGNORECASE)
 _TRUE = frozenset({"true", "yes", "on", "1", "t", "y"})
@@ -115,9 +115,7 @@ def _checked(entry: object) -> dict[str, object]:
         raise ValueError('each entry is a JSON object such as {"vendor_id": "8086"}')  # noqa: TRY004
     for key in entry:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_KEYS)}"
-            raise ValueError(f"unknown key {key!r}; {hint}")
+            raise ValueError(f"unknown key {key!r}; {suggest(key, _KEYS)}")
     for key, problem in _UNSERVED_FLAGS.items():
         if _flag(entry, key):
             raise ValueError(f"{key}: {problem}")
