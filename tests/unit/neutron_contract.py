@@ -197,6 +197,26 @@ class PortContract:
         assert calls == ["bind_port", "show_port", "bind_port"]
         assert world.neutron.port(port.id).device_id == "endpoint-1"
 
+    def test_a_port_that_was_given_back_since_it_was_seen_binds_with_the_profile_it_has_now(self, world: World) -> None:
+        former = a_port(world, {"note": "keep me"})
+        host = alive_host(world)
+        seen = world.neutron.bind(
+            former, binding_on(host, device_id="endpoint-0", profile={"pci_slot": "0000:01:10.7"})
+        )
+        world.neutron.unbind(seen, restore=former.profile)
+
+        bound = world.neutron.bind(seen, binding_on(host, profile={"physical_network": "physnet2"}))
+
+        assert (bound.device_id, bound.vif_type) == ("endpoint-1", "hw_veb")
+        assert bound.profile == {"note": "keep me", "physical_network": "physnet2"}
+
+    def test_a_free_port_whose_mac_was_changed_since_it_was_seen_is_refused(self, world: World) -> None:
+        port = a_port(world)
+        world.change_port(port, mac_address="fa:16:3e:99:00:03")
+
+        with pytest.raises(PortBusy, match="somebody who changed it at the same time"):
+            world.neutron.bind(port, binding_on(alive_host(world)))
+
     def test_binding_a_port_that_is_gone_says_so(self, world: World) -> None:
         port = a_port(world)
         world.neutron.delete_port(port.id)

@@ -56,7 +56,7 @@ class RestPorts(RestResources):
                 if exc.status != PRECONDITION_FAILED:
                     raise
                 current = self.port(port.id)
-                if not _equally_free(current, port):
+                if not _still_to_be_had(current, port):
                     raise PortBusy(port.id, _user_of(current)) from exc
             return self._put(doing, "bind_port", current, _bound(current, binding))
         except NeutronConflict as exc:
@@ -155,13 +155,20 @@ def _writable(port: Port) -> dict[str, object]:
     return {key: value for key, value in port.profile.items() if key != "trusted" or port.trusted is None}
 
 
-def _equally_free(current: Port, seen: Port) -> bool:
-    """Tell whether all that matters to a binding is as it was seen; a status or a name may have changed since."""
+def _still_to_be_had(current: Port, seen: Port) -> bool:
+    """Tell whether a port is what it was seen to be, and nobody's by now or in the same hands as then.
 
-    def relevant(port: Port) -> tuple[object, ...]:
-        return port.host, port.device_id, port.vnic_type, port.profile, port.mac, port.fixed_ips, port.admin_state_up
+    A status or a name may have changed since, and whoever had it may have given it back.
+    """
 
-    return relevant(current) == relevant(seen)
+    def nature(port: Port) -> tuple[object, ...]:
+        return port.vnic_type, port.mac, port.fixed_ips, port.admin_state_up
+
+    def hands(port: Port) -> tuple[object, ...]:
+        return port.host, port.device_id, port.profile
+
+    is_free = not (current.host or current.device_id)
+    return nature(current) == nature(seen) and (is_free or hands(current) == hands(seen))
 
 
 def _user_of(port: Port) -> str:
