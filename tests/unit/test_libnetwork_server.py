@@ -125,6 +125,18 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+class Slow:
+    """A handler that answers when it is released."""
+
+    def __init__(self) -> None:
+        self.arrived, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, _: Message) -> Reply:
+        self.arrived.set()
+        assert self.release.wait(timeout=20)
+        return Reply()
+
+
 class TestOnAUnixSocket:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -159,28 +171,65 @@ class TestOnAUnixSocket:
         assert stat.S_IMODE(served.stat().st_mode) == 0o600
 
     def test_a_slow_call_does_not_keep_others_waiting(self, path: Path) -> None:
-        arrived, release = threading.Event(), threading.Event()
-
-        def slow(_: Message) -> Reply:
-            arrived.set()
-            assert release.wait(timeout=10)
-            return Reply()
-
+        slow = Slow()
         app = PluginApp({"A.Slow": Route(slow, NoArguments), "A.Fast": Route(lambda _: Reply(), NoArguments)})
         server = PluginServer(app, listen(path))
         thread = threading.Thread(target=server.run)
         thread.start()
         waiting, quick = UnixConnection(path), UnixConnection(path)
         waiting.request("POST", "/A.Slow")
-        assert arrived.wait(timeout=10)
+        assert slow.arrived.wait(timeout=10)
         quick.request("POST", "/A.Fast")
         assert quick.getresponse().status == 200
-        release.set()
+        slow.release.set()
         assert waiting.getresponse().status == 200
         for connection in (waiting, quick):
             connection.close()
         server.stop()
         thread.join(timeout=10)
+
+    def test_stopping_answers_the_calls_under_way_and_those_that_wait_for_a_thread(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handler = Slow()
+        server = PluginServer(PluginApp({"A.Slow": Route(handler, NoArguments)}), listen(path), threads=1)
+        queued = threading.Semaphore(0)
+        dispatcher = server._server.task_dispatcher
+        add_task = dispatcher.add_task
+        monkeypatch.setattr(dispatcher, "add_task", lambda task: (add_task(task), queued.release()))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        first, second = UnixConnection(path), UnixConnection(path)
+        for connection in (first, second):
+            connection.request("POST", "/A.Slow")
+            assert queued.acquire(timeout=10)
+
+        server.stop()
+
+        assert queued.acquire(timeout=10), "nobody waits for the calls"
+        handler.release.set()
+        for connection in (first, second):
+            assert connection.getresponse().status == 200
+            connection.close()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+    def test_stopping_does_not_wait_for_ever(self, path: Path) -> None:
+        handler = Slow()
+        app = PluginApp({"A.Slow": Route(handler, NoArguments)})
+        server = PluginServer(app, listen(path), patience_s=0.05)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        connection = UnixConnection(path)
+        connection.request("POST", "/A.Slow")
+        assert handler.arrived.wait(timeout=10)
+
+        server.stop()
+
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        handler.release.set()
+        connection.close()
 
     def test_a_socket_that_nobody_listens_on_is_replaced(self, path: Path) -> None:
         listen(path).close()

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -121,14 +122,31 @@ def _refusal(status: HTTPStatus, message: str) -> tuple[HTTPStatus, str]:
     return status, json.dumps({"Err": message, "Error": message})
 
 
+class _Last:
+    """The last task of a thread: done when every thread has come to its last one, all calls before being answered."""
+
+    def __init__(self, idle: threading.Barrier) -> None:
+        self._idle = idle
+
+    def service(self) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self._idle.wait()
+
+    def cancel(self) -> None:
+        """Have nothing to cancel."""
+
+
 class PluginServer:
     """Serves the application on a unix socket until it is stopped."""
 
-    def __init__(self, app: PluginApp, listener: socket.socket, *, threads: int = 16) -> None:
+    def __init__(self, app: PluginApp, listener: socket.socket, *, threads: int = 32, patience_s: float = 60.0) -> None:
         """Take over a listening socket, be it from ``listen`` or from systemd.
 
-        A thread is held for as long as a call takes; a Join waits for Neutron and the kernel.
+        A thread is held for as long as a call takes; a Join waits for Neutron and the kernel. ``patience_s`` (seconds)
+        is how long ``run`` waits for the last answers when it is stopped: longer than the longest Join.
         """
+        self._threads = threads
+        self._patience_s = patience_s
         self._channels: dict[int, Any] = {}
         self._stopping = threading.Event()
         self._server = create_server(
@@ -142,14 +160,25 @@ class PluginServer:
         )
 
     def run(self) -> None:
-        """Serve; returns after ``stop``, when the calls under way are answered."""
+        """Serve; returns after ``stop``, when the calls under way are answered or have taken too long."""
         while not self._stopping.is_set():
             # poll, for select knows no file descriptor above 1023
             self._server.asyncore.loop(timeout=30.0, use_poll=True, map=self._channels, count=1)
-        self._server.task_dispatcher.shutdown()
+        self._drain()
+        self._server.task_dispatcher.shutdown(timeout=1)
         self._server.close()
         for channel in list(self._channels.values()):
             channel.close()
+
+    def _drain(self) -> None:
+        """Wait for the last answers; waitress itself drops the calls that wait for a thread when it shuts down."""
+        idle = threading.Barrier(self._threads + 1)
+        for _ in range(self._threads):
+            self._server.task_dispatcher.add_task(_Last(idle))
+        try:
+            idle.wait(timeout=self._patience_s)
+        except threading.BrokenBarrierError:
+            log.warning("stop.calls-cut-off", waited_s=self._patience_s)
 
     def stop(self) -> None:
         """Make ``run`` return. May be called from any thread and from a signal handler."""
