@@ -82,8 +82,9 @@ class NeutronPorts(Protocol):
         """Bind in one conditional PUT (``If-Match`` the port's revision) and return the port as answered.
 
         When the revision moved on, a GET decides whether the port is still as it was seen, or was given back since
-        (then the binding is tried once more, over the profile as it is by then), or not. Raises PortBusy when somebody else took the port or keeps changing it,
-        and PortNotFound. The caller judges ``vif_type`` and ``vlan``: a failed binding is no HTTP error.
+        (then the binding is tried once more, over the profile as it is by then), or not. Raises PortBusy when somebody
+        else took the port or keeps changing it, and PortNotFound. The caller judges ``vif_type`` and ``vlan``: a failed
+        binding is no HTTP error.
         """
         ...
 
