@@ -55,7 +55,7 @@ class InvalidDeviceSpec(InvalidInput):
 
     def __init__(self, spec: str, problem: str) -> None:
         self.spec, self.problem = spec, problem
-        super().__init__(f"device_spec {spec}: {problem}")
+        super().__init__(f"[pci] device_spec {spec}: {problem}")
 
 
 class InvalidConfiguration(InvalidInput):
@@ -103,7 +103,10 @@ class NoFreeDevice(Refused):
 
     def __init__(self, physical_network: str, *, total: int, detail: str) -> None:
         self.physical_network, self.total = physical_network, total
-        super().__init__(f"no free VF on {physical_network}: 0 of {total} VFs free ({detail})")
+        super().__init__(
+            f"no free VF on {physical_network}: 0 of {total} VFs free ({detail}); remove a container that has one, or use "
+            "another host ('mooring pci list' shows who has them)"
+        )
 
 
 class PortUnusable(Refused):

@@ -42,7 +42,7 @@ def test_a_configuration_error_is_one_sentence_and_exit_code_2(
     assert run(monkeypatch, "--config-file", str(config), "pci", "list") == 2
 
     said = capsys.readouterr().err
-    assert said.startswith("mooring: device_spec ")
+    assert said.startswith(f"mooring: {config}: [pci] device_spec ")
     assert "devname" in said
     assert len(said.splitlines()) == 1
 

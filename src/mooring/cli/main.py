@@ -15,7 +15,7 @@ import mooring
 from mooring.cli.host import device_listing, lease_listing
 from mooring.cli.output import format_option, show
 from mooring.config.load import load
-from mooring.errors import InvalidConfiguration, InvalidDeviceSpec, MooringError
+from mooring.errors import InvalidConfiguration, MooringError
 from mooring.node.devices import has_run, look_at_devices
 
 EXIT_FAILED = 1
@@ -78,7 +78,7 @@ def main() -> None:
     """Run the command line; tell errors of mooring in one sentence."""
     try:
         cli()
-    except (InvalidConfiguration, InvalidDeviceSpec) as exc:
+    except InvalidConfiguration as exc:
         click.echo(f"mooring: {exc}", err=True)
         sys.exit(EXIT_MISUSED)
     except MooringError as exc:

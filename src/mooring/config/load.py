@@ -26,7 +26,7 @@ from mooring.config.legacy import IGNORED, check_binding_drivers, choose_port_dr
 from mooring.config.options import auth_common_options, auth_plugin_options, own_options
 from mooring.config.settings import LibnetworkSettings, NeutronSettings, NodeSettings
 from mooring.config.transport_url import find_problem
-from mooring.errors import InvalidConfiguration
+from mooring.errors import InvalidConfiguration, InvalidDeviceSpec
 from mooring.pci.device_spec import DeviceSpec
 
 PORT_DRIVERS = "mooring.port_drivers"
@@ -46,7 +46,7 @@ class Loaded:
 def load(argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES) -> Loaded:
     """Read the files named on the command line (the last wins), or else the usual ones that exist.
 
-    Raises InvalidConfiguration or InvalidDeviceSpec for anything that would otherwise be silently without effect.
+    Raises InvalidConfiguration for anything that would otherwise be silently without effect.
     """
     files = tuple(read(path) for path in choose(argv_files, default_files))
     sections, auth_section = _sections(files)
@@ -58,7 +58,7 @@ def load(argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Pa
     _check_transport_url(conf, files)
     try:
         return _loaded(conf, files, auth_section)
-    except InvalidConfiguration as exc:
+    except (InvalidConfiguration, InvalidDeviceSpec) as exc:
         raise InvalidConfiguration(f"{', '.join(str(file.path) for file in files)}: {exc}") from exc
 
 
