@@ -69,6 +69,11 @@ class Core:
     def journal(self) -> Journal:
         return self.devices.journal
 
+    def round(self) -> None:
+        """Do what the housekeeper does in a round."""
+        self.settlement.settle()
+        self.engine.sweep()
+
 
 class World:
     """What outlives the daemon: the kernel, Neutron, and the state directory."""
@@ -81,6 +86,7 @@ class World:
         self.network = self.neutron.add_network("net04", physical_network="physnet2", vlan=150)
         self.neutron.add_subnet(self.network)
         self._state = state
+        self.now_s = 0.0
         self.core = self.start()
         self.neutron.report_agent(HOST, self.core.devices.pool.mappings(), started=True)
         self.neutron.calls.clear()
@@ -88,7 +94,9 @@ class World:
     def start(self, patience: Patience | None = None) -> Core:
         """Start the core, as the daemon does: the journal is opened, the host is put in order."""
         devices = devices_of(self.kernel, Journal(self._state / "node.sqlite"), SPECS)
-        settlement = Settlement(ports=self.neutron, bus=self.neutron, journal=devices.journal, host=HOST)
+        settlement = Settlement(
+            ports=self.neutron, bus=self.neutron, journal=devices.journal, host=HOST, clock=lambda: self.now_s
+        )
         engine = Engine(
             devices=devices,
             ports=self.neutron,
@@ -96,10 +104,18 @@ class World:
             settlement=settlement,
             host=HOST,
             patience=patience or Patience(),
+            clock=lambda: self.now_s,
         )
         self.core = Core(devices=devices, engine=engine, settlement=settlement)
         engine.recover()
+        self.core.round()
         return self.core
+
+    def later(self, seconds: float = 600, rounds: int = 3) -> None:
+        """Let time go by, with the housekeeper making its rounds."""
+        for _ in range(rounds):
+            self.now_s += seconds / rounds
+            self.core.round()
 
     def kill(self) -> None:
         """End the daemon as kill -9 does: nothing is tidied up but what the kernel closes."""

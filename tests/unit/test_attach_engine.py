@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from mooring.errors import (
     UnsupportedVnicType,
 )
 from mooring.pci.address import PciAddress
+from mooring.pci.device import PhysicalFunction
 
 SLOT = "0000:02:10.2"
 PF = PciAddress.parse("0000:02:00.0")
@@ -403,7 +405,7 @@ def test_a_start_fails_clearly_while_neutron_is_away_and_leaves_nothing(world: W
         world.core.engine.attach("endpoint-1")
 
     world.neutron.unreachable = False
-    world.core.settlement.settle()
+    world.later()
     assert world.unclean() == []
 
 
@@ -447,12 +449,15 @@ def test_a_free_vf_that_still_carries_the_ports_mac_is_cleaned_first(world: Worl
     assert world.held(stray.address).mac != port.mac
 
 
-def test_dirt_that_somebody_left_on_a_free_vf_is_swept_away(world: World) -> None:
+def test_dirt_that_somebody_left_on_a_free_vf_is_swept_away_when_it_stays(world: World) -> None:
     vf = world.kernel.vf(PciAddress.parse(SLOT))
     world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77, trust=True))
 
     world.core.engine.sweep()
+    assert world.held(vf.address).vlan == 77, "somebody may be preparing it"
+    assert [s.state for s in world.core.engine.status() if s.pooled.address == vf.address] == [VfState.DIRTY]
 
+    world.later()
     assert world.unclean() == []
 
 
@@ -461,9 +466,113 @@ def test_what_somebody_uses_by_hand_is_not_swept_away(world: World) -> None:
     world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77))
     world.kernel.add_address(vf, "192.0.2.9/24")
 
-    world.core.engine.sweep()
+    world.later()
 
     assert world.held(vf.address).vlan == 77
+
+
+def test_a_container_whose_end_nobody_told_is_ended_when_its_vf_stays_home(world: World) -> None:
+    vf = world.run(world.port())
+    world.later()
+    assert [lease.attachment for lease in world.core.journal.leases()] == ["endpoint-1"]
+
+    world.kernel.container_dies(vf)
+    world.core.round()
+    assert world.core.journal.leases() != (), "Docker may be about to tell"
+
+    world.later()
+    assert world.unclean() == []
+
+
+def test_a_lease_whose_container_never_joined_is_ended(world: World) -> None:
+    world.core.engine.lease(world.request(world.port()))
+
+    world.core.round()
+    assert world.core.journal.leases() != ()
+
+    world.later()
+    assert world.unclean() == []
+
+
+def test_a_release_that_was_cut_off_is_finished_in_the_next_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(world.port())
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(world.core.journal, "end", full)
+        with pytest.raises(OSError, match="No space left"):
+            world.core.engine.detach("endpoint-1")
+    assert [lease.step for lease in world.core.journal.leases()] == [LeaseStep.RELEASING]
+
+    world.core.round()
+    assert world.unclean() == []
+
+
+def test_a_binding_that_neutron_carries_out_late_is_undone_too(world: World) -> None:
+    port = world.port()
+    world.core.engine.lease(world.request(port))
+    world.neutron.fail_call(1)
+    with pytest.raises(NeutronUnreachable):
+        world.core.engine.attach("endpoint-1")
+    assert world.neutron.now(port.id).host == ""
+
+    # Neutron had the request in its queue all the time.
+    late = {"binding:host_id": HOST, "device_id": "endpoint-1", "device_owner": "compute:kuryr"}
+    world.neutron.change_port(port.id, **late)
+
+    world.later()
+    assert world.unclean() == []
+
+
+def test_a_port_that_a_lost_journal_left_bound_here_is_served_again_from_any_vf(world: World, tmp_path: Path) -> None:
+    port = world.port()
+    vf = world.run(port)
+    world.kill()
+    for file in tmp_path.glob("node.sqlite*"):
+        file.unlink()
+    world.kernel.container_dies(vf)
+    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
+
+    world.start()
+    again = world.run(port, "endpoint-2")
+
+    assert again.address != vf.address
+    world.end("endpoint-2")
+    assert world.neutron.now(port.id).profile == {}
+
+
+def test_one_card_that_cannot_be_read_does_not_take_the_others_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_settings = world.kernel.read_settings
+
+    def sick(pf: PhysicalFunction) -> object:
+        if pf.netdev == "enp1s0":
+            raise KernelRefused("reading the VFs", pf.address, errno.EIO)
+        return read_settings(pf)
+
+    monkeypatch.setattr(world.kernel, "read_settings", sick)
+    world.kill()
+
+    world.start()
+    world.run(world.port())
+
+    states = {status.pooled.pf.netdev: status for status in world.core.engine.status()}
+    assert states["enp1s0"].state is VfState.PF_SICK
+    assert "EIO" in states["enp1s0"].reason
+
+
+def test_a_port_that_is_administratively_down_is_refused_where_the_card_cannot_silence_a_vf(world: World) -> None:
+    world.core.engine.lease(world.request(world.port(admin_state_up=False)))
+
+    with pytest.raises(DeviceUnusable, match="cannot set the VF's link_state, which the port needs"):
+        world.core.engine.attach("endpoint-1")
+
+    assert world.unclean() == []
 
 
 def test_a_check_names_each_setting_that_was_changed_behind_our_back(world: World) -> None:
@@ -506,8 +615,11 @@ def test_a_daemon_killed_at_any_step_of_an_attachment_leaves_nothing_behind_when
     world.start()
 
     if step is LeaseStep.READY:
-        assert world.core.engine.find("endpoint-1") == lease
+        kept = world.core.engine.find("endpoint-1")
+        assert kept is not None
+        assert kept.device == lease.device
         world.core.engine.detach("endpoint-1")
+    world.later()
     assert world.unclean() == []
 
 
@@ -569,21 +681,20 @@ def test_each_kernel_call_whose_reply_is_lost_leaves_the_host_clean(world: World
 
 
 def _fail_each_call(world: World, *, reply_lost: bool) -> None:
-    """Let the first call of an attach fail, then the second, and so on, until an attach passes unharmed."""
+    """Let the first call of a container's life fail, then the second, and so on, until none is left to fail."""
     for number in range(1, 100):
-        port = world.port()
+        port, attachment = world.port(), f"endpoint-{number}"
+        before = world.kernel.calls
         world.kernel.fail_call(number, reply_lost=reply_lost)
-        try:
-            world.run(port, f"endpoint-{number}")
-        except KernelRefused:
-            world.core.engine.detach(f"endpoint-{number}")
-        else:
+        with suppress(KernelRefused, NoFreeDevice):
+            world.run(port, attachment)
+        world.core.engine.detach(attachment)
+        if world.kernel.calls - before < number:
             assert number > 10
             return
-        world.core.engine.sweep()
-        world.core.settlement.settle()
+        world.later()
         assert world.unclean() == [], f"after failing call {number}"
-    pytest.fail("an attach never ended")
+    pytest.fail("a container's life never ended")
 
 
 @pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
@@ -597,6 +708,6 @@ def test_each_neutron_call_that_fails_leaves_nothing_bound(world: World, number:
     except NeutronUnreachable:
         assert number == 1
     world.core.engine.detach("endpoint-1")
-    world.core.settlement.settle()
+    world.later()
 
     assert world.unclean() == []

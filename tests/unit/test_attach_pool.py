@@ -57,7 +57,7 @@ def lease_of(devices: Devices, address: PciAddress) -> Lease:
     port = Port(id=f"port of {address}", network_id="net", mac="fa:16:3e:00:00:01", revision=1)
     lease = a_lease(
         id=str(address),
-        attachment=f"endpoint of {address}",
+        attachment=f"{address}",
         boot_id=devices.kernel.boot_id(),
         device=address,
         parent=member.pf.address,
@@ -162,7 +162,7 @@ def test_a_named_vf_must_be_free(devices: Devices, kernel: FakeKernel) -> None:
     lease_of(devices, leased.address)
     kernel.add_address(taken, "192.0.2.1/24")
 
-    with pytest.raises(DeviceBusy, match=r"in use by attachment endpoint of 0000:03:10\.2"):
+    with pytest.raises(DeviceBusy, match=r"in use by attachment 0000:03:10\.2; .*docker network inspect"):
         devices.pool.named(leased.address, "physnet2")
     with pytest.raises(DeviceBusy, match=r"in use by the host, with 192\.0\.2\.1/24"):
         devices.pool.named(taken.address, "physnet2")

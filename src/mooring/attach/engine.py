@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,9 +20,9 @@ from mooring.attach.locks import KeyedLocks
 from mooring.attach.pool import VfStatus
 from mooring.attach.settlement import Settlement
 from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep
-from mooring.errors import BindingRefused, DeviceBusy, InvalidRequest, MooringError, PortBusy
+from mooring.errors import BindingRefused, DeviceBusy, InvalidRequest, MooringError, NeutronUnreachable, PortBusy
 from mooring.host.kernel import VfSettings
-from mooring.neutron.api import Binding, NeutronPorts
+from mooring.neutron.api import OWN_KEYS, Binding, NeutronPorts
 from mooring.pci.device import PhysicalFunction, VirtualFunction
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Engine:
         settlement: Settlement,
         host: str,
         patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kernel = devices.kernel
         self._journal = devices.journal
@@ -62,7 +64,7 @@ class Engine:
         self._patience = patience
         self._attachments = KeyedLocks()
         self._cards = KeyedLocks()
-        self._caretaker = Caretaker(devices, self._cards)
+        self._caretaker = Caretaker(devices, self._cards, self, clock=clock)
 
     def lease(self, request: AttachRequest) -> Lease:
         """Reserve a device for the request and journal it; see Attachments.lease."""
@@ -71,8 +73,7 @@ class Engine:
                 return _same(known, request)
             self._journal.require_unleased(request.port.id)
             debt = self._debt_of(request.port.id)
-            if debt is not None:
-                request = _as_it_was(request, debt)
+            request = self._as_the_user_left_it(request, debt)
             vnic_type = request.vnic_type or request.port.vnic_type
             name = self._drivers.for_port(request.port.id, vnic_type)
             return self._lease_one(request, name, vnic_type, debt)
@@ -87,8 +88,8 @@ class Engine:
                 try:
                     lease = self._program(*self._bind(lease))
                     self._await_active(lease)
-                except BaseException:
-                    self._release(lease)
+                except BaseException as exc:
+                    self._release(lease, doubtful=isinstance(exc, NeutronUnreachable))
                     raise
                 log.info("attachment.ready", attachment=attachment, port=lease.port.id, vf=str(lease.device))
             return self._present(lease)
@@ -133,21 +134,20 @@ class Engine:
         return self._pool.statuses()
 
     def recover(self) -> None:
-        """Undo what a crash or a reboot left half done. Called once, before any door opens."""
+        """Undo what a crash or a reboot left half done. Called once, before any door opens; sweep soon afterwards."""
         self._pool.rescan()
         boot_id = self._kernel.boot_id()
         for lease in self._journal.leases():
             if lease.boot_id != boot_id:
                 # VFs do not outlive a boot: they were created anew, at their driver's defaults.
-                self._end(lease, quarantine=None)
+                self._end(lease, self._owed(lease, doubtful=lease.step is LeaseStep.BINDING), quarantine=None)
                 log.warning("lease.lost-in-reboot", attachment=lease.attachment, vf=str(lease.device))
             elif lease.step is not LeaseStep.READY:
-                self._release(lease)
+                self._release(lease, doubtful=lease.step is LeaseStep.BINDING)
                 log.warning("lease.undone", attachment=lease.attachment, vf=str(lease.device), step=lease.step.value)
-        self.sweep()
 
     def sweep(self) -> None:
-        """Make every free VF clean that is not."""
+        """Put in order what no call of Docker's will put in order; see Caretaker."""
         self._caretaker.sweep()
 
     def _lease_one(self, request: AttachRequest, driver: str, vnic_type: str, debt: DebtEntry | None) -> Lease:
@@ -222,8 +222,11 @@ class Engine:
             interface=self._driver(lease).get_container_iface_name(lease),
         )
 
-    def _release(self, lease: Lease) -> None:
-        """Undo an attachment from whatever step it reached. What cannot be undone now is kept in mind, never lost."""
+    def _release(self, lease: Lease, *, doubtful: bool = False) -> None:
+        """Undo an attachment from whatever step it reached. What cannot be undone now is kept in mind, never lost.
+
+        ``doubtful`` says that Neutron may still be about to carry out the binding.
+        """
         current = self._journal.find(lease.attachment)
         if current is None or current.id != lease.id:
             return
@@ -232,7 +235,8 @@ class Engine:
         quarantine = None
         if reached in (LeaseStep.PROGRAMMING, LeaseStep.READY, LeaseStep.RELEASING):
             quarantine = self._take_back(current)
-        self._end(current, quarantine=quarantine, bound=reached is not LeaseStep.LEASED)
+        owed = None if reached is LeaseStep.LEASED and not current.created else self._owed(current, doubtful=doubtful)
+        self._end(current, owed, quarantine=quarantine)
 
     def _take_back(self, lease: Lease) -> str | None:
         """Bring the device home and clean it; return why it may not be handed out, if it may not."""
@@ -244,19 +248,29 @@ class Engine:
             return str(exc)
         return None
 
-    def _end(self, lease: Lease, *, quarantine: str | None, bound: bool = True) -> None:
+    def _end(self, lease: Lease, owed: Debt | None, *, quarantine: str | None) -> None:
         """Forget the lease, and settle with Neutron now if Neutron is there, later if it is not."""
-        debt = self._journal.end(lease, owed=self._owed(lease, bound=bound), quarantine=quarantine)
+        debt = self._journal.end(lease, owed=owed, quarantine=quarantine)
         if debt is not None:
             self._settlement.pay(debt)
 
-    def _owed(self, lease: Lease, *, bound: bool) -> Debt | None:
-        if not (bound or lease.created):
-            return None
+    def _owed(self, lease: Lease, *, doubtful: bool) -> Debt:
         # What was meant to be bound counts as bound: the answer may have been lost on the way.
         port = replace(lease.port, host=self._host, device_id=lease.attachment)
-        kind = DebtKind.DELETE if lease.created else DebtKind.UNBIND
-        return Debt(kind=kind, port=port, former=lease.former)
+        if lease.created:
+            return Debt(kind=DebtKind.DELETE, port=port, former=lease.former)
+        return Debt(kind=DebtKind.UNBIND, port=port, former=lease.former, doubtful=doubtful)
+
+    def _as_the_user_left_it(self, request: AttachRequest, debt: DebtEntry | None) -> AttachRequest:
+        """Take a port over from an attachment of this host's that was not settled: what we wrote in it is no wish."""
+        port = request.port
+        if debt is not None:
+            return replace(request, port=replace(port, profile=debt.debt.former.profile))
+        if port.host == self._host and port.device_owner == request.device_owner:
+            # The journal that knew the profile as it was is gone.
+            left = {key: value for key, value in port.profile.items() if key not in OWN_KEYS}
+            return replace(request, port=replace(port, profile=left))
+        return request
 
     def _driver(self, lease: Lease) -> PortDriver:
         return self._drivers[lease.driver]
@@ -274,8 +288,3 @@ def _same(known: Lease, request: AttachRequest) -> Lease:
     if known.port.id != request.port.id:
         raise InvalidRequest(f"attachment {known.attachment} already holds port {known.port.id}, not {request.port.id}")
     return known
-
-
-def _as_it_was(request: AttachRequest, debt: DebtEntry) -> AttachRequest:
-    """Take a port over from an earlier attachment whose unbinding is owed: what we wrote in its profile is no wish."""
-    return replace(request, port=replace(request.port, profile=debt.debt.former.profile))

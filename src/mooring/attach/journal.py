@@ -57,11 +57,15 @@ class DebtKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Debt:
-    """Neutron work that outlived its attachment. ``port`` is as mooring bound it; ``former`` as it was before."""
+    """Neutron work that outlived its attachment. ``port`` is as mooring bound it; ``former`` as it was before.
+
+    ``doubtful`` says that Neutron never confirmed the binding: it may still be about to carry it out.
+    """
 
     kind: DebtKind
     port: Port
     former: Port
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,14 @@ _DEBT: Final = TypeAdapter(Debt)
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> str:
     return adapter.dump_json(value).decode()
+
+
+def holder_words(lease: Lease) -> tuple[str, str]:
+    """Return who holds a device, and what a Docker user can do about it: an attachment's id is an endpoint's."""
+    return (
+        f"attachment {lease.attachment[:12]}",
+        "remove its container first ('docker network inspect' shows whose endpoint it is)",
+    )
 
 
 class Journal:
@@ -100,7 +112,7 @@ class Journal:
         """
         with self._file.transaction() as db:
             if (holder := self._lease_where("device", str(lease.device))) is not None:
-                raise DeviceBusy(lease.device, f"attachment {holder.attachment}", "remove its container first")
+                raise DeviceBusy(lease.device, *holder_words(holder))
             self.require_unleased(lease.port.id)
             db.execute(
                 "INSERT INTO lease VALUES (?, ?, ?, ?, ?)",
@@ -151,7 +163,7 @@ class Journal:
     def require_unleased(self, port_id: str) -> None:
         """Raise PortBusy when a lease holds the port."""
         if (holder := self._lease_where("port", port_id)) is not None:
-            raise PortBusy(port_id, f"attachment {holder.attachment} on this host")
+            raise PortBusy(port_id, f"attachment {holder.attachment[:12]} on this host")
 
     # Baselines
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mooring.attach.cleaning import Cleaner
-from mooring.attach.journal import Journal
+from mooring.attach.journal import Journal, holder_words
 from mooring.attach.types import Lease
-from mooring.errors import DeviceBusy, DeviceUnusable, NoFreeDevice
+from mooring.errors import DeviceBusy, DeviceUnusable, EdgeFailure, NoFreeDevice
 from mooring.host.kernel import Kernel, VfSettings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
@@ -44,6 +45,7 @@ class VfState(StrEnum):
     QUARANTINED = "quarantined"
     TAKEN = "taken"
     DIRTY = "dirty"
+    PF_SICK = "pf-sick"
     PF_DOWN = "pf-down"
 
 
@@ -138,7 +140,7 @@ class VfPool:
             )
         status = self._status(member, _PfReadings(self._kernel))
         if status.lease is not None:
-            raise DeviceBusy(slot, f"attachment {status.lease.attachment}", "remove its container first")
+            raise DeviceBusy(slot, *holder_words(status.lease))
         if status.state is not VfState.FREE:
             raise DeviceBusy(slot, status.reason, "free it, or name another VF")
         return member
@@ -160,9 +162,10 @@ class VfPool:
         for member in self.members():
             if self._journal.holder(member.address) or self._journal.baseline(member.address, boot_id):
                 continue
-            settings = reading.settings(member.pf).get(member.vf.index)
-            if settings is not None:
-                self._cleaner.record(member.vf, settings)
+            with suppress(EdgeFailure):  # the VF's status says it
+                settings = reading.settings(member.pf).get(member.vf.index)
+                if settings is not None:
+                    self._cleaner.record(member.vf, settings)
 
     def statuses(self) -> tuple[VfStatus, ...]:
         """Return every admitted VF's state, freshly read."""
@@ -206,6 +209,14 @@ class VfPool:
             return VfState.TAKEN, "nobody: it has left the host"
         if (user := self._kernel.user_of(vf)) is not None:
             return VfState.TAKEN, user
+        try:
+            return self._card_fitness(member, vf, reading)
+        except EdgeFailure as exc:
+            # One sick card must not take the others with it.
+            return VfState.PF_SICK, f"nobody, but its PF cannot be read ({exc})"
+
+    def _card_fitness(self, member: PooledVf, vf: VirtualFunction, reading: _PfReadings) -> tuple[VfState, str]:
+        """Judge a VF that nobody uses by its card."""
         if not reading.is_up(member.pf):
             return VfState.PF_DOWN, f"nobody, but its PF {member.pf.netdev or member.pf.address} is down"
         settings = reading.settings(member.pf).get(vf.index)

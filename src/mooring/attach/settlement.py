@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -12,6 +14,9 @@ from mooring.errors import EdgeFailure, NeutronUnreachable, PortNotFound
 from mooring.neutron.api import NeutronBus, NeutronPorts
 
 ACTIVE = "ACTIVE"
+_ASK_AGAIN_S = 1.0
+# Longer than Neutron keeps a request waiting whose client has gone.
+_DOUBT_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +24,15 @@ log = structlog.get_logger(__name__)
 class Settlement:
     """Pays Neutron what the journal says it is owed. A failure leaves the debt for the next round."""
 
-    def __init__(self, *, ports: NeutronPorts, bus: NeutronBus | None, journal: Journal, host: str) -> None:
+    def __init__(
+        self,
+        *,
+        ports: NeutronPorts,
+        bus: NeutronBus | None,
+        journal: Journal,
+        host: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ports = ports
         self._bus = bus
         self._journal = journal
@@ -28,6 +41,8 @@ class Settlement:
         self._round = threading.Lock()
         self._reachable = True
         self._news = threading.Condition()
+        self._clock = clock
+        self._first_paid: dict[int, float] = {}
 
     def nudge(self) -> None:
         """Ask for a round soon: something new is owed or to be reported."""
@@ -39,20 +54,23 @@ class Settlement:
         self._nudged.clear()
 
     def await_active(self, attachment: str, timeout_s: float) -> bool:
-        """Wait until Neutron has confirmed an attachment's port ACTIVE; tell whether it did in time."""
+        """Wait until Neutron has confirmed an attachment's port ACTIVE, asking it each second; tell whether it did."""
 
         def is_active() -> bool:
             lease = self._journal.find(attachment)
             return lease is not None and lease.port.status == ACTIVE
 
-        self.nudge()
+        deadline = time.monotonic() + timeout_s
         with self._news:
-            return self._news.wait_for(is_active, timeout_s)
+            while not is_active() and (left := deadline - time.monotonic()) > 0:
+                self.nudge()
+                self._news.wait(min(left, _ASK_AGAIN_S))
+        return is_active()
 
     def settle(self) -> None:
         """Pay all debts and report every ready attachment whose port is not ACTIVE yet."""
         with self._round:
-            self._reachable = all(self._pay(entry) for entry in self._journal.debts())
+            self._pay_all(self._journal.debts())
             waiting = [lease for lease in self._journal.leases() if _waits_for_active(lease)]
             if waiting:
                 self._report_up(waiting)
@@ -63,9 +81,17 @@ class Settlement:
             self.nudge()
             return
         try:
-            self._reachable = all(self._pay(entry) for entry in self._journal.debts() if entry.id == debt_id)
+            self._pay_all(tuple(entry for entry in self._journal.debts() if entry.id == debt_id))
         finally:
             self._round.release()
+
+    def _pay_all(self, entries: tuple[DebtEntry, ...]) -> None:
+        """Pay debts in their order, and stop when Neutron does not answer one: it would not answer the next."""
+        self._reachable = True
+        for entry in entries:
+            if not self._pay(entry):
+                self._reachable = False
+                return
 
     def _pay(self, entry: DebtEntry) -> bool:
         """Pay one debt; tell whether Neutron could be reached."""
@@ -76,8 +102,18 @@ class Settlement:
             if entry.attempts == 0:
                 log.warning("debt.deferred", port=entry.debt.port.id, kind=entry.debt.kind.value, error=str(exc))
             return not isinstance(exc, NeutronUnreachable)
+        if entry.debt.doubtful and not self._is_beyond_doubt(entry):
+            return True
         self._journal.paid(entry.id)
         log.info("debt.paid", port=entry.debt.port.id, kind=entry.debt.kind.value)
+        return True
+
+    def _is_beyond_doubt(self, entry: DebtEntry) -> bool:
+        """Tell whether a debt was paid long ago and again now, so that no request of ours can be under way still."""
+        first = self._first_paid.setdefault(entry.id, self._clock())
+        if self._clock() - first < _DOUBT_S:
+            return False
+        del self._first_paid[entry.id]
         return True
 
     def _report_up(self, leases: list[Lease]) -> None:

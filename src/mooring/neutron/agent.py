@@ -12,7 +12,6 @@ from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, NeutronBus
 from mooring.neutron.model import Agent
 
 _RETRY_SECONDS: Final = 5.0
-_ASK_AGAIN_SECONDS: Final = 300.0
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +27,8 @@ class Agents(Protocol):
 class AgentDuty:
     """Reports the 'NIC Switch agent' of this host, unless a real neutron-sriov-nic-agent does.
 
-    Neutron holds one row for a host and agent type, and whoever writes last wins: so mooring asks before its first
-    report, and again after each failure. While it leaves the duty to a real agent it asks again every five minutes.
+    Neutron holds one row for a host and agent type, and whoever writes last wins: so mooring asks before each report
+    whose the row is now, and leaves the duty to a real agent that has come, or come back, since the last one.
     ``mappings`` gives physical_network -> PF interface names at each report. ``interval`` is seconds between reports;
     Neutron takes an agent for dead after 75 (``agent_down_time``).
     """
@@ -50,7 +49,6 @@ class AgentDuty:
         self._bus = bus
         self._mappings = mappings
         self._interval = interval
-        self._may_report = False
         self._started = False
         self._state = ""
         self._stopping = threading.Event()
@@ -69,22 +67,18 @@ class AgentDuty:
     def beat(self) -> float:
         """Do the duty once, and return the seconds until it is due again. Raises nothing."""
         try:
-            if not self._may_report and self._has_real_agent():
+            if self._has_real_agent():
                 self._now("agent.left-to-another")
-                pause = _ASK_AGAIN_SECONDS
             else:
-                self._may_report = True
                 mappings = self._mappings()
                 self._bus.report_agent(self._host, mappings, started=not self._started)
                 self._started = True
                 self._now("agent.reported", mappings=dict(mappings))
-                pause = self._interval
         except Exception as exc:  # noqa: BLE001 - a host whose reports end loses its ports: nothing may end them
-            self._may_report = False
             self._now("agent.not-reported", error=str(exc))
             return _RETRY_SECONDS
         self.ready.set()
-        return pause
+        return self._interval
 
     def _run(self) -> None:
         while not self._stopping.wait(self.beat()):

@@ -1,4 +1,4 @@
-"""Keeps the host in order beside the requests: Neutron is told, debts are paid, free VFs are kept clean."""
+"""Keeps the host in order beside the requests: Neutron is told, debts are paid, VFs are kept clean."""
 
 from __future__ import annotations
 
@@ -17,35 +17,50 @@ log = structlog.get_logger(__name__)
 
 
 class Housekeeper:
-    """A thread that makes its round whenever something is new, and at least every 30 seconds."""
+    """Two threads, so that a card that does not answer holds up no port, and Neutron no card.
+
+    One settles with Neutron whenever something is new, the other sweeps the host; each at least every 30 seconds.
+    """
 
     def __init__(self, *, engine: Engine, settlement: Settlement, door_debts: Callable[[], None]) -> None:
+        self._engine = engine
         self._settlement = settlement
-        self._duties = (settlement.settle, door_debts, engine.sweep)
+        self._door_debts = door_debts
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._settle, name="settlement", daemon=True),
+            threading.Thread(target=self._sweep, name="caretaker", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin making rounds."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Finish the present round and stop."""
+        """Finish the present rounds and stop."""
         self._stopping.set()
         self._settlement.nudge()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
+    def _settle(self) -> None:
         while not self._stopping.is_set():
-            for duty in self._duties:
-                self._do(duty)
+            _do(self._settlement.settle)
+            _do(self._door_debts)
             self._settlement.wait(ROUND_S)
 
-    def _do(self, duty: Callable[[], None]) -> None:
-        """Do one duty; that it failed must not keep the others from being done."""
-        try:
-            duty()
-        except MooringError as exc:
-            log.error("round.failed", duty=duty.__qualname__, error=str(exc))
-        except Exception:
-            log.exception("round.broken", duty=duty.__qualname__)
+    def _sweep(self) -> None:
+        while not self._stopping.is_set():
+            _do(self._engine.sweep)
+            self._stopping.wait(ROUND_S)
+
+
+def _do(duty: Callable[[], None]) -> None:
+    """Do one duty; that it failed must not keep the others from being done."""
+    try:
+        duty()
+    except MooringError as exc:
+        log.error("round.failed", duty=duty.__qualname__, error=str(exc))
+    except Exception:
+        log.exception("round.broken", duty=duty.__qualname__)

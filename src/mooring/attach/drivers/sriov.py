@@ -19,9 +19,6 @@ from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
 
-# Without these two a VF would speak on somebody else's network or as somebody else.
-_ESSENTIAL = frozenset({"mac", "vlan"})
-
 log = structlog.get_logger(__name__)
 
 
@@ -68,9 +65,10 @@ class SriovPortDriver:
         """Program the PF's side of the VF, let the VF's driver adopt the MAC, and set the network's MTU."""
         vf = self._leased_vf(lease)
         missing = self._kernel.write_settings(vf, wanted)
-        if lost := missing & _ESSENTIAL:
+        if lost := missing & _essential(wanted):
             raise DeviceUnusable(
-                lease.device, f"its driver {vf.driver} cannot set the VF's {' and '.join(sorted(lost))}"
+                lease.device,
+                f"its driver {vf.driver} cannot set the VF's {' and '.join(sorted(lost))}, which the port needs",
             )
         netdev = self._kernel.adopt_mac(vf, wanted.mac, name=interface_name(lease.device))
         if netdev.mtu != lease.network.mtu:
@@ -150,6 +148,18 @@ class _Wish:
             vendor_info=None if vendor_info is None else vendor_info.lower(),
             physical_network=_text(port, "physical_network"),
         )
+
+
+def _essential(wanted: VfSettings) -> set[str]:
+    """Name the settings without which a VF would say or hear what its port forbids, or not do what it was given for."""
+    essential = {"mac", "vlan"}
+    if wanted.spoof_check:
+        essential.add("spoof_check")
+    if wanted.trust:
+        essential.add("trust")
+    if wanted.link_state is LinkState.DISABLE:
+        essential.add("link_state")
+    return essential
 
 
 def _text(port: Port, key: str) -> str | None:
