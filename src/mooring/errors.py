@@ -104,8 +104,8 @@ class NoFreeDevice(Refused):
     def __init__(self, physical_network: str, *, total: int, detail: str) -> None:
         self.physical_network, self.total = physical_network, total
         super().__init__(
-            f"no free VF on {physical_network}: 0 of {total} VFs free ({detail}); 'mooring pci list' shows who has them: "
-            "remove such a container, or use another host"
+            f"no free VF on {physical_network}: 0 of {total} VFs free ({detail}); remove a container that has one "
+            "('mooring pci list' shows them), or use another host"
         )
 
 
