@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from libnetwork_world import DockerError, DockerNetwork, World, another_host
 
+from mooring.errors import NeutronUnreachable
+from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.intents import GRACE_SECONDS
+from mooring.libnetwork.records import Records
 from mooring.neutron.model import Network, Subnet
 
 
@@ -404,6 +407,40 @@ def test_what_kuryr_libnetwork_made_before_is_used_and_removed(world: World) -> 
     tables["ports"].clear()
     world.docker.remove_network(known)
     assert not any(tables[kind] for kind in ("networks", "subnets", "subnetpools"))
+
+
+def test_a_network_that_was_changed_is_read_anew_when_a_docker_network_is_created_on_it(
+    world: World, network: Network
+) -> None:
+    world.neutron.add_subnet(network, "10.10.0.0/24")
+    for host in (5, 6):
+        world.neutron.add_port(network, address=f"10.10.0.{host}")
+    world.docker.run(adopt(world, network, "10.10.0.0/24"), ip="10.10.0.5")
+    refetch(world, "networks", network.id)["mtu"] = 9000
+
+    container = world.docker.run(adopt(world, network, "10.10.0.0/24"), ip="10.10.0.6")
+
+    assert world.core.leases[container.endpoint].network.mtu == 9000
+
+
+def test_a_network_is_read_again_when_it_is_a_minute_old(world: World, network: Network) -> None:
+    now = [0.0]
+    directory = Directory(world.neutron, Records(world.plugin._file), clock=lambda: now[0])
+
+    for seconds in (0, 59, 61):
+        now[0] = seconds
+        directory.network(network.id)
+
+    assert world.neutron.calls == ["show_network", "show_network"]
+
+
+def test_a_failure_to_read_a_network_is_not_remembered(world: World, network: Network) -> None:
+    directory = Directory(world.neutron, Records(world.plugin._file))
+    world.neutron.fail_call(1)
+    with pytest.raises(NeutronUnreachable):
+        directory.network(network.id)
+
+    assert directory.network(network.id).id == network.id
 
 
 def test_a_lost_memory_is_restored_from_the_tags(world: World, network: Network, subnet: Subnet) -> None:

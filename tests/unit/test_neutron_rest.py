@@ -15,7 +15,7 @@ from keystoneauth1.adapter import Adapter
 
 from mooring.config.session import neutron_session
 from mooring.config.settings import NeutronSettings
-from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, NeutronUnreachable, PortBusy, PortNotFound
+from mooring.errors import NeutronConflict, NeutronRefused, NeutronUnreachable, PortBusy, PortNotFound
 from mooring.neutron.api import Binding
 from mooring.neutron.rest import NeutronGateway
 
@@ -267,27 +267,6 @@ def test_a_conflict_that_is_not_about_the_revision_is_not_tried_again(script: Sc
         gateway.bind(gateway.port("p1"), BINDING)
 
     assert len(script.requests) == 2
-
-
-def test_a_network_is_read_again_when_it_is_a_minute_old(script: Script) -> None:
-    now = [0.0]
-    gateway = NeutronGateway(adapter_to(script.url), clock=lambda: now[0])
-    script.says((200, {"network": NETWORK}))
-
-    for seconds in (0, 59, 61):
-        now[0] = seconds
-        gateway.network("n1")
-
-    assert len(script.requests) == 2
-
-
-def test_a_failure_to_read_a_network_is_not_remembered(script: Script, gateway: NeutronGateway) -> None:
-    script.says((404, error("Network n1 could not be found.")), (200, {"network": NETWORK}))
-
-    with pytest.raises(NetworkUnusable):
-        gateway.network("n1")
-
-    assert gateway.network("n1").name == "net04"
 
 
 def test_a_list_in_pages_is_followed_to_its_end(script: Script, gateway: NeutronGateway) -> None:

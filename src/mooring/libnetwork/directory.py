@@ -44,7 +44,7 @@ class Directory:
         self._known: dict[tuple[str, str], tuple[float, object]] = {}
 
     def network(self, network_id: str) -> Network:
-        """Return a Neutron network; raise NetworkUnusable when there is none."""
+        """Return a Neutron network, up to a minute old; raise NetworkUnusable when there is none."""
         return self._remember(("network", network_id), lambda: self._neutron.network(network_id))
 
     def subnets(self, network_id: str) -> tuple[Subnet, ...]:

@@ -53,9 +53,9 @@ class NewPort:
 class NeutronPorts(Protocol):
     """Ports and the networks they are on: all that an attachment needs.
 
-    Each method is one REST call, but: ``ports`` is one for each page if the cloud limits pages; ``network`` is none
-    within a minute of the last; ``bind`` and ``unbind`` are two more (GET, PUT) when the port's revision moved on;
-    ``create_port`` with tags is three, as Neutron takes no tags with the port and tagging raises its revision.
+    Each method is one REST call, but: ``ports`` is one for each page if the cloud limits pages; ``bind`` and
+    ``unbind`` are two more (GET, PUT) when the port's revision moved on; ``create_port`` with tags is three, as
+    Neutron takes no tags with the port and tagging raises its revision.
     """
 
     def port(self, port_id: str) -> Port:
@@ -75,7 +75,7 @@ class NeutronPorts(Protocol):
         ...
 
     def network(self, network_id: str) -> Network:
-        """Return the network; it may be up to a minute old. Raise NetworkUnusable when there is none."""
+        """Return the network; raise NetworkUnusable when there is none."""
         ...
 
     def bind(self, port: Port, binding: Binding) -> Port:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from mooring.errors import NetworkUnusable, NeutronRefused
 from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Subnet, SubnetPool
 from mooring.neutron.parse import parse_agent, parse_network, parse_subnet, parse_subnetpool
-from mooring.neutron.resources import NOT_FOUND, NeutronApi, RestResources
+from mooring.neutron.resources import NOT_FOUND, RestResources
 
 
 class RestNetworks(RestResources):
     """The calls of NeutronNetworks, and the one of NeutronPorts that reads a network."""
 
-    def __init__(
-        self, http: NeutronApi, *, network_ttl: float = 60.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Keep a network that was read for ``network_ttl`` seconds of ``clock``."""
-        super().__init__(http)
-        self._network_ttl = network_ttl
-        self._clock = clock
-        self._known: dict[str, tuple[float, Network]] = {}
-        self._known_lock = threading.Lock()
-
     def network(self, network_id: str) -> Network:
-        """Return the network; it may be up to a minute old. Raise NetworkUnusable when there is none."""
-        with self._known_lock:
-            until, known = self._known.get(network_id, (0.0, None))
-        if known is not None and self._clock() < until:
-            return known
+        """Return the network; raise NetworkUnusable when there is none."""
         doing = f"reading network {network_id}"
         try:
             body = self._http.send("show_network", doing, "GET", f"networks/{network_id}")
@@ -38,10 +22,7 @@ class RestNetworks(RestResources):
             if exc.status != NOT_FOUND:
                 raise
             raise NetworkUnusable(network_id, "it does not exist, or mooring's account may not see it") from exc
-        network = parse_network(doing, body.get("network"))
-        with self._known_lock:
-            self._known[network_id] = (self._clock() + self._network_ttl, network)
-        return network
+        return parse_network(doing, body.get("network"))
 
     def networks(
         self, *, network_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()
@@ -59,8 +40,6 @@ class RestNetworks(RestResources):
     def delete_network(self, network_id: str) -> None:
         """Delete a network; one that does not exist is a success."""
         self._delete("networks", network_id)
-        with self._known_lock:
-            self._known.pop(network_id, None)
 
     def subnets(
         self,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from keystoneauth1.adapter import Adapter
 
 from mooring.neutron.http import CallObserver, NeutronHttp
@@ -15,8 +12,7 @@ from mooring.neutron.ports import RestPorts
 class NeutronGateway(RestPorts, RestNetworks):
     """NeutronPorts and NeutronNetworks on a real Neutron. Safe to use from several threads at once.
 
-    ``connect_timeout`` and ``read_timeout`` (seconds) bound every call, ``on_call`` is told of every one. A network
-    that was read is kept for ``network_ttl`` seconds of ``clock``.
+    ``connect_timeout`` and ``read_timeout`` (seconds) bound every call, ``on_call`` is told of every one.
     """
 
     def __init__(
@@ -25,9 +21,8 @@ class NeutronGateway(RestPorts, RestNetworks):
         *,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
-        network_ttl: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
         on_call: CallObserver | None = None,
     ) -> None:
-        http = NeutronHttp(adapter, connect_timeout=connect_timeout, read_timeout=read_timeout, on_call=on_call)
-        RestNetworks.__init__(self, http, network_ttl=network_ttl, clock=clock)
+        super().__init__(
+            NeutronHttp(adapter, connect_timeout=connect_timeout, read_timeout=read_timeout, on_call=on_call)
+        )

@@ -37,7 +37,7 @@ class FakeNeutron(RestPorts, RestNetworks):
 
     def __init__(self) -> None:
         self.server = NeutronServer()
-        RestNetworks.__init__(self, self.server)
+        super().__init__(self.server)
         self.device_reports: list[DeviceReport] = []
         self.bus_unreachable = False
 
