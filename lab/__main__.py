@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from lab.demo import run_demo
 from lab.errors import LabError
 from lab.image import RELEASES
 from lab.lab import Lab
+from lab.node import MooringNode
 from lab.progress import Progress
 
 KEPT_BY_SUDO = "MOORING_LAB_DIR,MOORING_LAB_CACHE,PIP_INDEX_URL,PIP_CONFIG_FILE"
@@ -110,6 +112,24 @@ def run(node: str, command: tuple[str, ...]) -> None:
 def shell(node: str) -> None:
     """Open a shell in NODE."""
     sys.exit(Lab.default().guest(node).run_attached(()))
+
+
+@main.command()
+def mooring() -> None:
+    """Configure mooring in every guest, and start it."""
+    lab, progress = Lab.default(), _progress()
+    for name in lab.guests():
+        node = MooringNode(guest=lab.guest(name), cloud=lab.cloud)
+        with progress.stage(f"mooring on {name}"):
+            node.configure()
+            node.start()
+
+
+@main.command()
+def operator() -> None:
+    """Open a shell of the cloud's operator, in which the guide's "neutron" works."""
+    environment = Lab.default().cloud.neutron_cli_env()
+    sys.exit(subprocess.run(["bash"], env=environment, check=False).returncode)
 
 
 @main.command()
