@@ -37,19 +37,22 @@ def options(host: attach_world.World, **more: str) -> dict[str, str]:
     return {"neutron.net.uuid": host.network.id} | {key.replace("__", "."): value for key, value in more.items()}
 
 
-def test_a_start_costs_neutron_three_calls_at_most_and_a_stop_one(host: attach_world.World, docker: Dockerd) -> None:
+def test_a_start_costs_neutron_three_calls_and_a_stop_one(host: attach_world.World, docker: Dockerd) -> None:
     made = docker.create_network("10.10.0.0/24", options=options(host))
     for last in (5, 6):
         host.port(address=f"10.10.0.{last}")
     docker.run(made, ip="10.10.0.5")
+    host.core.settlement.settle()
     host.neutron.calls.clear()
 
     container = docker.run(made, ip="10.10.0.6")
+    host.core.settlement.settle()
 
-    assert len(host.neutron.calls) <= 3, host.neutron.calls
+    assert host.neutron.calls == ["list_ports", "bind_port", "show_port"]
     host.neutron.calls.clear()
     docker.remove(container)
-    assert len(host.neutron.calls) == 1, host.neutron.calls
+    host.core.settlement.settle()
+    assert host.neutron.calls == ["unbind_port"]
 
 
 def test_the_ports_mac_and_vlan_are_on_the_vf_whose_interface_docker_is_given(
