@@ -24,6 +24,7 @@ try:
     raise ValueError("a line\\nand another")
 except ValueError:
     log.exception("round.broken")
+    logging.getLogger("library").exception("failed")
 logging.getLogger("library").warning("told\\ntwice")
 logging.getLogger("library").info("details")
 """
@@ -66,10 +67,13 @@ def logged(*, debug: bool) -> list[str]:
 
 
 def test_every_event_is_one_line_of_keys_and_values() -> None:
-    bound, broken, library = logged(debug=False)
+    bound, broken, failed, library = logged(debug=False)
 
     assert bound == 'level=info event=vf.bound device=0000:02:10.0 reason="two words" fatal=false'
     assert broken.startswith('level=error event=round.broken exception="Traceback (most recent call last):\\n')
+    assert failed.startswith(
+        "level=ERROR logger=library event='failed' exception='Traceback (most recent call last):\\n"
+    )
     assert library == "level=WARNING logger=library event='told\\ntwice'"
 
 

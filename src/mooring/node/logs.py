@@ -8,10 +8,22 @@ import sys
 import structlog
 
 
+class _OneLine(logging.Formatter):
+    """What libraries log, a traceback with it, in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as level, logger, event and, if there is one, exception."""
+        event, *traceback = super().format(record).splitlines()
+        exception = "\n".join(traceback)
+        return f"{event} exception={exception!r}" if traceback else event
+
+
 def configure_logging(*, debug: bool) -> None:
     """Write events to standard error; below warnings, libraries are heard only when debugging."""
     level = logging.DEBUG if debug else logging.INFO
-    logging.basicConfig(format="level=%(levelname)s logger=%(name)s event=%(message)r")
+    libraries = logging.StreamHandler()
+    libraries.setFormatter(_OneLine("level=%(levelname)s logger=%(name)s event=%(message)r"))
+    logging.basicConfig(handlers=[libraries])
     logging.getLogger().setLevel(logging.DEBUG if debug else logging.WARNING)
     structlog.configure(
         processors=[
