@@ -31,7 +31,6 @@ class FakeAttachments:
     def __init__(self, neutron: FakeNeutron) -> None:
         self.neutron = neutron
         self.leases: dict[str, Lease] = {}
-        self.requests: list[AttachRequest] = []
         self.owed: list[Lease] = []
         self.free = 4
         self.binding_fails = False
@@ -44,7 +43,6 @@ class FakeAttachments:
                 raise PortBusy(request.port.id, f"attachment {other.attachment} on this host")
         if len(self.leases) == self.free:
             raise NoFreeDevice("physnet2", total=self.free, detail="all leased")
-        self.requests.append(request)
         lease = Lease(
             id=uuid.uuid4().hex,
             attachment=request.attachment,

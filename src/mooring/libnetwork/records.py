@@ -88,11 +88,6 @@ class Records:
                 )
                 db.execute("UPDATE pool SET pending = 0 WHERE pool_id = ?", (use.pool_id,))
 
-    def doom_network(self, docker_id: str) -> None:
-        """Note that Docker has deleted a network."""
-        with self._file.transaction() as db:
-            db.execute("UPDATE network SET doomed = 1 WHERE docker_id = ?", (docker_id,))
-
     def forget_network(self, docker_id: str) -> None:
         """Forget a network of which nothing is left."""
         with self._file.transaction(durable=False) as db:

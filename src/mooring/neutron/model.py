@@ -48,7 +48,6 @@ class Port:
     admin_state_up: bool = True
     port_security_enabled: bool = True
     trusted: bool | None = None
-    project_id: str = ""
     tags: frozenset[str] = frozenset()
 
 
@@ -70,7 +69,6 @@ class Network:
     mtu: int
     segments: tuple[Segment, ...]
     shared: bool = False
-    subnet_ids: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
 
 
@@ -114,6 +112,5 @@ class Agent:
 
     agent_type: str
     host: str
-    binary: str
     alive: bool
     configurations: Mapping[str, object]

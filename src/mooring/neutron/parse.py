@@ -71,7 +71,6 @@ def parse_port(body: _Body) -> Port:
         admin_state_up=body.get("admin_state_up", True),
         port_security_enabled=body.get("port_security_enabled", True),
         trusted=body.get("trusted"),
-        project_id=body.get("project_id") or "",
         tags=frozenset(body.get("tags") or ()),
     )
 
@@ -92,7 +91,6 @@ def parse_network(body: _Body) -> Network:
             for segment in body.get("segments") or (body,)
         ),
         shared=body.get("shared", False),
-        subnet_ids=tuple(body.get("subnets") or ()),
         tags=frozenset(body.get("tags") or ()),
     )
 
@@ -135,7 +133,6 @@ def parse_agent(body: _Body) -> Agent:
     return Agent(
         agent_type=body["agent_type"],
         host=body["host"],
-        binary=body["binary"],
         alive=body["alive"],
         configurations=dict(body.get("configurations") or {}),
     )

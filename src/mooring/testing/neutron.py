@@ -156,7 +156,6 @@ class FakeNeutron(RestPorts, RestNetworks):
         self.server.tables["agents"][host] = {
             "id": host,
             "agent_type": AGENT_TYPE,
-            "binary": "neutron-sriov-nic-agent",
             "host": host,
             "alive": True,
             "configurations": {"device_mappings": {key: list(names) for key, names in mappings.items()}, **mark},

@@ -274,7 +274,6 @@ class NeutronServer:
             "device_id": "",
             "device_owner": "",
             "port_security_enabled": True,
-            "project_id": "project",
             "trusted": None,
             "binding:vnic_type": "normal",
             "binding:profile": {},
