@@ -190,7 +190,8 @@ class TestAnExistingPortByItsAddress:
         made = kuryr_net(world, network)
         first = world.docker.run(made, ip="10.0.0.5")
 
-        with pytest.raises(DockerError, match=f"in use by the container with endpoint {first.endpoint[:12]}"):
+        held = f"in use by the container with endpoint {first.endpoint[:12]} on this host \\('docker network inspect'"
+        with pytest.raises(DockerError, match=held):
             world.docker.run(made, ip="10.0.0.5", name="c2")
 
         world.docker.remove(first)
@@ -570,7 +571,7 @@ class TestPortsThatMooringMakes:
             world.docker.run(made, ip="10.0.0.77")
         world.neutron.unreachable = False
 
-        with pytest.raises(DockerError, match="an earlier start that failed; try again in 60 seconds"):
+        with pytest.raises(DockerError, match="an earlier start that failed left it; try again in 60 seconds"):
             world.docker.run(made, ip="10.0.0.77")
 
         world.now += GRACE_SECONDS

@@ -50,6 +50,24 @@ def test_a_port_is_adopted_if_it_is_nobodys_or_was_left_by_a_dead_attachment_of_
             check_adoptable(port, host="a", alive=alive)
 
 
+def test_a_container_of_mooring_is_named_as_docker_network_inspect_shows_it() -> None:
+    taken = replace(PORT, host="b", vif_type="hw_veb", device_owner="compute:kuryr", device_id=DOCKER_ID)
+
+    with pytest.raises(PortBusy) as refusal:
+        check_adoptable(taken, host="a", alive=False)
+
+    assert "in use by compute:kuryr device 0123456789ab on host b" in str(refusal.value)
+    assert "'docker network inspect' there lists it by that EndpointID" in str(refusal.value)
+    assert DOCKER_ID not in str(refusal.value)
+
+
+def test_a_machine_is_named_in_full_and_not_to_be_found_with_docker() -> None:
+    taken = replace(PORT, device_owner="compute:nova", device_id="8d0e6f0e-0000-4000-8000-000000000000")
+
+    with pytest.raises(PortBusy, match=f"in use by compute:nova device {taken.device_id};"):
+        check_adoptable(taken, host="a", alive=False)
+
+
 def test_a_docker_network_is_identified_by_both_halves_of_its_id() -> None:
     assert names.identity_tags(DOCKER_ID) == {
         f"kuryr.net.uuid.lh:{DOCKER_ID[:32]}",

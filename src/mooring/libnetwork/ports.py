@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
 from mooring.attach.types import Attachments
-from mooring.errors import PortBusy
+from mooring.errors import PortBusy, PortUnusable
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.intents import GRACE_SECONDS, Intents
@@ -17,6 +18,9 @@ from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.reservations import Reservation, Reservations
 from mooring.neutron.api import NewPort
 from mooring.neutron.model import BINDING_FAILED, UNBOUND, IpAddress, Port
+
+_SHORT_ID: Final = 12
+"""How many digits of an id Docker shows its users."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +38,11 @@ def check_adoptable(port: Port, *, host: str, alive: bool) -> None:
 
 
 def _user_of(port: Port) -> str:
-    facts = ("", port.device_owner), ("device ", port.device_id), ("on host ", port.host)
-    return " ".join(label + value for label, value in facts if value)
+    is_endpoint = port.device_owner == names.DEVICE_OWNER
+    device = port.device_id[:_SHORT_ID] if is_endpoint else port.device_id
+    facts = ("", port.device_owner), ("device ", device), ("on host ", port.host)
+    user = " ".join(label + value for label, value in facts if value)
+    return f"{user} ('docker network inspect' there lists it by that EndpointID)" if is_endpoint else user
 
 
 class Ports:
@@ -75,18 +82,24 @@ class Ports:
         return self._read.get(reservation.port_id) or self._neutron.port(reservation.port_id)
 
     def check_free(self, port: Port) -> None:
-        """Raise PortBusy when a port is in use, be it by a container of this host or by anybody else."""
+        """Raise PortBusy when a port is in use, be it by a container of this host or by anybody else.
+
+        Raises PortUnusable for one that mooring is making or is about to delete.
+        """
         self.check_unclaimed(port.id)
         if self._intents.stands(port.description):
-            patience = f"try again in {GRACE_SECONDS:.0f} seconds, when mooring has deleted it, or with another address"
-            raise PortBusy(port.id, f"a start that is under way, or an earlier start that failed; {patience}")
+            problem = "a start under way is making it, or an earlier start that failed left it"
+            remedy = f"try again in {GRACE_SECONDS:.0f} seconds, when mooring has deleted it, or choose another address"
+            raise PortUnusable(port.id, f"{problem}; {remedy}")
         check_adoptable(port, host=self._host, alive=self._is_alive(port.device_id))
 
     def check_unclaimed(self, port_id: str) -> None:
         """Raise PortBusy when a living endpoint of this host has claimed a port."""
         reservation = self._reservations.of_port(port_id)
         if reservation and reservation.endpoint and self._is_alive(reservation.endpoint):
-            raise PortBusy(port_id, f"the container with endpoint {reservation.endpoint[:12]} on this host")
+            endpoint = reservation.endpoint[:_SHORT_ID]
+            where = "on this host ('docker network inspect' lists it by that EndpointID)"
+            raise PortBusy(port_id, f"the container with endpoint {endpoint} {where}")
 
     def make(
         self,
