@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -101,11 +102,10 @@ class VethAttachments(FakeAttachments):
     def attach(self, attachment: str) -> Attachment:
         attached = super().attach(attachment)
         name = f"vf{attachment[:8]}"
-        self.engine.in_namespace("ip", "link", "add", name, "address", attached.mac, "type", "veth", "peer", f"p{name}")
+        mac = self.leases[attachment].port.mac
+        self.engine.in_namespace("ip", "link", "add", name, "address", mac, "type", "veth", "peer", f"p{name}")
         self.engine.in_namespace("ip", "link", "set", f"p{name}", "up")
-        return Attachment(
-            id=attached.id, port=attached.port, interface=name, device=attached.device, mac=attached.mac, mtu=1500
-        )
+        return replace(attached, interface=name)
 
     def detach(self, attachment: str) -> None:
         name = f"vf{attachment[:8]}"
