@@ -528,6 +528,36 @@ def test_a_binding_that_neutron_carries_out_late_is_undone_too(world: World) -> 
     assert world.unclean() == []
 
 
+def test_a_port_read_just_before_it_was_given_back_keeps_the_vf_that_its_user_named(world: World) -> None:
+    port = world.port(profile={"pci_slot": SLOT})
+    world.run(port)
+    read_too_early = world.request(port, "endpoint-2")
+    world.end()
+
+    lease = world.core.engine.lease(read_too_early)
+    world.core.engine.attach("endpoint-2")
+    world.core.engine.detach("endpoint-2")
+
+    assert str(lease.device) == SLOT
+    assert world.neutron.now(port.id).profile == {"pci_slot": SLOT}
+    assert world.unclean() == []
+
+
+def test_a_port_read_just_before_it_was_given_back_is_not_tied_to_the_vf_it_had(world: World) -> None:
+    port = world.port()
+    vf = world.run(port)
+    read_too_early = world.request(port, "endpoint-2")
+    world.end()
+    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
+
+    lease = world.core.engine.lease(read_too_early)
+    world.core.engine.attach("endpoint-2")
+    world.core.engine.detach("endpoint-2")
+
+    assert lease.device != vf.address
+    assert world.neutron.now(port.id).profile == {}
+
+
 def test_a_port_that_a_lost_journal_left_bound_here_is_served_again_from_any_vf(world: World, tmp_path: Path) -> None:
     port = world.port()
     vf = world.run(port)

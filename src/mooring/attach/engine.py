@@ -262,15 +262,18 @@ class Engine:
         return Debt(kind=DebtKind.UNBIND, port=port, former=lease.former, doubtful=doubtful)
 
     def _as_the_user_left_it(self, request: AttachRequest, debt: DebtEntry | None) -> AttachRequest:
-        """Take a port over from an attachment of this host's that was not settled: what we wrote in it is no wish."""
+        """Take a port over that reads as an earlier attachment of this host's: what we wrote in it is no wish."""
         port = request.port
-        if debt is not None:
-            return replace(request, port=replace(port, profile=debt.debt.former.profile))
-        if port.host == self._host and port.device_owner == request.device_owner:
-            # The journal that knew the profile as it was is gone.
-            left = {key: value for key, value in port.profile.items() if key not in OWN_KEYS}
-            return replace(request, port=replace(port, profile=left))
-        return request
+        if port.host != self._host or port.device_owner != request.device_owner:
+            return request
+        # Owed still, or given back since the port was read: the profile as it was is known.
+        former = debt.debt.former if debt is not None else self._settlement.former(port.id)
+        if former is not None:
+            profile = former.profile
+        else:
+            # The journal that knew it is gone.
+            profile = {key: value for key, value in port.profile.items() if key not in OWN_KEYS}
+        return replace(request, port=replace(port, profile=profile))
 
     def _driver(self, lease: Lease) -> PortDriver:
         return self._drivers[lease.driver]

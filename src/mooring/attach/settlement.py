@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -12,9 +13,12 @@ from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
 from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import EdgeFailure, NeutronUnreachable, PortNotFound
 from mooring.neutron.api import NeutronBus, NeutronPorts
+from mooring.neutron.model import Port
 
 ACTIVE = "ACTIVE"
 _ASK_AGAIN_S = 1.0
+# More ports than a host gives back between the two halves of a container's start.
+_REMEMBERED = 256
 # Longer than Neutron keeps a request waiting whose client has gone.
 _DOUBT_S = 60.0
 
@@ -43,6 +47,11 @@ class Settlement:
         self._news = threading.Condition()
         self._clock = clock
         self._first_paid: dict[int, float] = {}
+        self._given_back: OrderedDict[str, Port] = OrderedDict()
+
+    def former(self, port_id: str) -> Port | None:
+        """Return a port as it was before an attachment of this host's that was settled of late."""
+        return self._given_back.get(port_id)
 
     def nudge(self) -> None:
         """Ask for a round soon: something new is owed or to be reported."""
@@ -104,9 +113,16 @@ class Settlement:
             return not isinstance(exc, NeutronUnreachable)
         if entry.debt.doubtful and not self._is_beyond_doubt(entry):
             return True
+        self._remember(entry.debt.former)
         self._journal.paid(entry.id)
         log.info("debt.paid", port=entry.debt.port.id, kind=entry.debt.kind.value)
         return True
+
+    def _remember(self, former: Port) -> None:
+        self._given_back[former.id] = former
+        self._given_back.move_to_end(former.id)
+        while len(self._given_back) > _REMEMBERED:
+            self._given_back.popitem(last=False)
 
     def _is_beyond_doubt(self, entry: DebtEntry) -> bool:
         """Tell whether a debt was paid long ago and again now, so that no request of ours can be under way still."""
