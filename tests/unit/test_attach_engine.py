@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,24 +11,19 @@ import pytest
 from attach_world import HOST, World
 
 from mooring.attach.engine import Patience
-from mooring.attach.pool import VfState
-from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import (
     BindingRefused,
     DeviceBusy,
     DeviceUnusable,
     InvalidRequest,
-    KernelRefused,
     MooringError,
     NetworkUnusable,
-    NeutronUnreachable,
     NoFreeDevice,
     PortBusy,
     PortUnusable,
     UnsupportedVnicType,
 )
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PhysicalFunction
 
 SLOT = "0000:02:10.2"
 PF = PciAddress.parse("0000:02:00.0")
@@ -323,110 +316,6 @@ def test_an_attachment_keeps_its_port(world: World) -> None:
         world.core.engine.lease(world.request(world.port()))
 
 
-def test_a_vf_that_comes_home_late_under_another_name_is_cleaned_all_the_same(world: World) -> None:
-    vf = world.run(world.port())
-    world.kernel.container_dies(vf)
-
-    world.core.engine.detach("endpoint-1")
-
-    assert world.unclean() == []
-
-
-def test_a_vf_that_never_came_home_is_fetched(world: World) -> None:
-    world.run(world.port())
-
-    world.core.engine.detach("endpoint-1")
-
-    assert world.unclean() == []
-
-
-def test_a_vf_that_left_the_host_takes_its_lease_with_it(world: World) -> None:
-    vf = world.run(world.port())
-    world.kernel.unplug(vf)
-
-    world.core.engine.detach("endpoint-1")
-
-    assert world.unclean() == []
-
-
-def test_a_vf_that_does_not_come_clean_is_kept_away_until_it_does(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vf = world.run(world.port())
-
-    def refuse(*_: object) -> frozenset[str]:
-        raise KernelRefused("setting the VLAN", vf.address, errno.EIO)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(world.kernel, "write_settings", refuse)
-        world.core.engine.detach("endpoint-1")
-        world.core.engine.sweep()
-
-    quarantined = [s for s in world.core.engine.status() if s.state is VfState.QUARANTINED]
-    assert [s.pooled.address for s in quarantined] == [vf.address]
-    assert "EIO" in quarantined[0].reason
-
-    world.core.engine.sweep()
-    assert world.unclean() == []
-
-
-def test_removal_does_not_wait_for_a_neutron_that_is_away_and_pays_later(world: World) -> None:
-    port = world.port()
-    world.run(port)
-    world.neutron.unreachable = True
-
-    world.end()
-
-    assert [entry.debt.port.id for entry in world.core.journal.debts()] == [port.id]
-    assert all(status.state is VfState.FREE for status in world.core.engine.status())
-    world.neutron.unreachable = False
-    world.core.settlement.settle()
-    assert world.unclean() == []
-
-
-def test_a_neutron_that_is_away_is_asked_once_not_at_every_removal(world: World) -> None:
-    for number in range(3):
-        world.run(world.port(), f"endpoint-{number}")
-    world.neutron.unreachable = True
-    world.neutron.calls.clear()
-
-    for number in range(3):
-        world.end(f"endpoint-{number}")
-
-    assert len(world.neutron.calls) == 1
-    assert len(world.core.journal.debts()) == 3
-
-
-def test_a_start_fails_clearly_while_neutron_is_away_and_leaves_nothing(world: World) -> None:
-    world.core.engine.lease(world.request(world.port()))
-    world.neutron.unreachable = True
-
-    with pytest.raises(NeutronUnreachable, match="Neutron did not answer"):
-        world.core.engine.attach("endpoint-1")
-
-    world.neutron.unreachable = False
-    world.later()
-    assert world.unclean() == []
-
-
-def test_a_port_whose_unbinding_is_owed_can_be_used_again_at_once(world: World) -> None:
-    port = world.port()
-    vf = world.run(port)
-    world.neutron.unreachable = True
-    world.end()
-    world.neutron.unreachable = False
-    # Somebody else has taken the VF that the port's profile still names: it was mooring's choice, not the user's.
-    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
-
-    again = world.run(port, "endpoint-2")
-
-    assert again.address != vf.address
-    world.core.settlement.settle()
-    assert world.neutron.now(port.id).device_id == "endpoint-2"
-    world.end("endpoint-2")
-    assert world.neutron.now(port.id).profile == {}
-
-
 def test_a_created_port_takes_its_kind_at_binding_and_goes_with_its_attachment(world: World) -> None:
     port = world.port(vnic_type="normal")
 
@@ -436,164 +325,6 @@ def test_a_created_port_takes_its_kind_at_binding_and_goes_with_its_attachment(w
     world.end()
     assert port.id not in world.neutron.server.tables["ports"]
     assert world.unclean() == []
-
-
-def test_a_free_vf_that_still_carries_the_ports_mac_is_cleaned_first(world: World) -> None:
-    port = world.port()
-    stray = world.kernel.vf(PciAddress.parse("0000:02:10.4"))
-    world.kernel.write_settings(stray, replace(world.held(stray.address), mac=port.mac))
-
-    vf = world.run(port)
-
-    assert vf.address != stray.address
-    assert world.held(stray.address).mac != port.mac
-
-
-def test_dirt_that_somebody_left_on_a_free_vf_is_swept_away_when_it_stays(world: World) -> None:
-    vf = world.kernel.vf(PciAddress.parse(SLOT))
-    world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77, trust=True))
-
-    world.core.engine.sweep()
-    assert world.held(vf.address).vlan == 77, "somebody may be preparing it"
-    assert [s.state for s in world.core.engine.status() if s.pooled.address == vf.address] == [VfState.DIRTY]
-
-    world.later()
-    assert world.unclean() == []
-
-
-def test_what_somebody_uses_by_hand_is_not_swept_away(world: World) -> None:
-    vf = world.kernel.vf(PciAddress.parse(SLOT))
-    world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77))
-    world.kernel.add_address(vf, "192.0.2.9/24")
-
-    world.later()
-
-    assert world.held(vf.address).vlan == 77
-
-
-def test_a_container_whose_end_nobody_told_is_ended_when_its_vf_stays_home(world: World) -> None:
-    vf = world.run(world.port())
-    world.later()
-    assert [lease.attachment for lease in world.core.journal.leases()] == ["endpoint-1"]
-
-    world.kernel.container_dies(vf)
-    world.core.round()
-    assert world.core.journal.leases() != (), "Docker may be about to tell"
-
-    world.later()
-    assert world.unclean() == []
-
-
-def test_a_lease_whose_container_never_joined_is_ended(world: World) -> None:
-    world.core.engine.lease(world.request(world.port()))
-
-    world.core.round()
-    assert world.core.journal.leases() != ()
-
-    world.later()
-    assert world.unclean() == []
-
-
-def test_a_release_that_was_cut_off_is_finished_in_the_next_round(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.run(world.port())
-
-    def full(*_: object, **__: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as disk:
-        disk.setattr(world.core.journal, "end", full)
-        with pytest.raises(OSError, match="No space left"):
-            world.core.engine.detach("endpoint-1")
-    assert [lease.step for lease in world.core.journal.leases()] == [LeaseStep.RELEASING]
-
-    world.core.round()
-    assert world.unclean() == []
-
-
-def test_a_binding_that_neutron_carries_out_late_is_undone_too(world: World) -> None:
-    port = world.port()
-    world.core.engine.lease(world.request(port))
-    world.neutron.fail_call(1)
-    with pytest.raises(NeutronUnreachable):
-        world.core.engine.attach("endpoint-1")
-    assert world.neutron.now(port.id).host == ""
-
-    # Neutron had the request in its queue all the time.
-    late = {"binding:host_id": HOST, "device_id": "endpoint-1", "device_owner": "compute:kuryr"}
-    world.neutron.change_port(port.id, **late)
-
-    world.later()
-    assert world.unclean() == []
-
-
-def test_a_port_read_just_before_it_was_given_back_keeps_the_vf_that_its_user_named(world: World) -> None:
-    port = world.port(profile={"pci_slot": SLOT})
-    world.run(port)
-    read_too_early = world.request(port, "endpoint-2")
-    world.end()
-
-    lease = world.core.engine.lease(read_too_early)
-    world.core.engine.attach("endpoint-2")
-    world.core.engine.detach("endpoint-2")
-
-    assert str(lease.device) == SLOT
-    assert world.neutron.now(port.id).profile == {"pci_slot": SLOT}
-    assert world.unclean() == []
-
-
-def test_a_port_read_just_before_it_was_given_back_is_not_tied_to_the_vf_it_had(world: World) -> None:
-    port = world.port()
-    vf = world.run(port)
-    read_too_early = world.request(port, "endpoint-2")
-    world.end()
-    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
-
-    lease = world.core.engine.lease(read_too_early)
-    world.core.engine.attach("endpoint-2")
-    world.core.engine.detach("endpoint-2")
-
-    assert lease.device != vf.address
-    assert world.neutron.now(port.id).profile == {}
-
-
-def test_a_port_that_a_lost_journal_left_bound_here_is_served_again_from_any_vf(world: World, tmp_path: Path) -> None:
-    port = world.port()
-    vf = world.run(port)
-    world.kill()
-    for file in tmp_path.glob("node.sqlite*"):
-        file.unlink()
-    world.kernel.container_dies(vf)
-    world.kernel.add_address(world.kernel.vf(vf.address), "192.0.2.9/24")
-
-    world.start()
-    again = world.run(port, "endpoint-2")
-
-    assert again.address != vf.address
-    world.end("endpoint-2")
-    assert world.neutron.now(port.id).profile == {}
-
-
-def test_one_card_that_cannot_be_read_does_not_take_the_others_with_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read_settings = world.kernel.read_settings
-
-    def sick(pf: PhysicalFunction) -> object:
-        if pf.netdev == "enp1s0":
-            raise KernelRefused("reading the VFs", pf.address, errno.EIO)
-        return read_settings(pf)
-
-    monkeypatch.setattr(world.kernel, "read_settings", sick)
-    world.kill()
-
-    world.start()
-    world.run(world.port())
-
-    states = {status.pooled.pf.netdev: status for status in world.core.engine.status()}
-    assert states["enp1s0"].state is VfState.PF_SICK
-    assert "EIO" in states["enp1s0"].reason
 
 
 def test_a_port_that_is_administratively_down_is_refused_where_the_card_cannot_silence_a_vf(world: World) -> None:
@@ -623,58 +354,6 @@ def test_gc_ends_the_attachments_that_no_longer_live(world: World) -> None:
     assert [lease.attachment for lease in world.core.journal.leases()] == ["endpoint-2"]
 
 
-def test_a_restart_leaves_running_containers_alone(world: World) -> None:
-    vf = world.run(world.port())
-    before = world.kernel.state()
-    world.kill()
-
-    world.start()
-
-    assert world.kernel.state() == before
-    lease = world.core.engine.find("endpoint-1")
-    assert lease is not None
-    assert (lease.step, lease.device) == (LeaseStep.READY, vf.address)
-
-
-@pytest.mark.parametrize("step", list(LeaseStep))
-def test_a_daemon_killed_at_any_step_of_an_attachment_leaves_nothing_behind_when_it_returns(
-    world: World, step: LeaseStep
-) -> None:
-    lease = _killed_at(world, step)
-
-    world.start()
-
-    if step is LeaseStep.READY:
-        kept = world.core.engine.find("endpoint-1")
-        assert kept is not None
-        assert kept.device == lease.device
-        world.core.engine.detach("endpoint-1")
-    world.later()
-    assert world.unclean() == []
-
-
-def _killed_at(world: World, step: LeaseStep) -> Lease:
-    """Let an attachment come as far as the journal says a step has begun, its work half done at the most."""
-    lease = world.core.engine.lease(world.request(world.port()))
-    if step is not LeaseStep.LEASED:
-        world.core.engine.attach("endpoint-1")
-        attached = world.core.engine.find("endpoint-1")
-        assert attached is not None
-        lease = world.core.journal.save(replace(attached, step=step))
-    world.kill()
-    return lease
-
-
-def test_after_a_reboot_the_leases_are_history_and_the_ports_are_unbound(world: World) -> None:
-    world.run(world.port())
-    world.kill()
-    world.kernel.reboot()
-
-    world.start()
-
-    assert world.unclean() == []
-
-
 def test_a_start_that_must_be_active_waits_for_neutrons_word(world: World) -> None:
     world.kill()
     core = world.start(Patience(active_timeout_s=10, active_required=True))
@@ -698,46 +377,5 @@ def test_a_start_that_must_be_active_and_is_not_fails_and_leaves_nothing(world: 
 
     with pytest.raises(BindingRefused, match="did not become ACTIVE"):
         core.engine.attach("endpoint-1")
-
-    assert world.unclean() == []
-
-
-def test_each_kernel_call_of_an_attach_that_fails_leaves_the_host_clean(world: World) -> None:
-    _fail_each_call(world, reply_lost=False)
-
-
-def test_each_kernel_call_whose_reply_is_lost_leaves_the_host_clean(world: World) -> None:
-    _fail_each_call(world, reply_lost=True)
-
-
-def _fail_each_call(world: World, *, reply_lost: bool) -> None:
-    """Let the first call of a container's life fail, then the second, and so on, until none is left to fail."""
-    for number in range(1, 100):
-        port, attachment = world.port(), f"endpoint-{number}"
-        before = world.kernel.calls
-        world.kernel.fail_call(number, reply_lost=reply_lost)
-        with suppress(KernelRefused, NoFreeDevice):
-            world.run(port, attachment)
-        world.core.engine.detach(attachment)
-        if world.kernel.calls - before < number:
-            assert number > 10
-            return
-        world.later()
-        assert world.unclean() == [], f"after failing call {number}"
-    pytest.fail("a container's life never ended")
-
-
-@pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
-@pytest.mark.parametrize("number", [1, 2])
-def test_each_neutron_call_that_fails_leaves_nothing_bound(world: World, number: int, *, reply_lost: bool) -> None:
-    world.core.engine.lease(world.request(world.port()))
-    world.neutron.fail_call(number, reply_lost=reply_lost)
-
-    try:
-        world.core.engine.attach("endpoint-1")
-    except NeutronUnreachable:
-        assert number == 1
-    world.core.engine.detach("endpoint-1")
-    world.later()
 
     assert world.unclean() == []
