@@ -48,9 +48,9 @@ class Caretaker:
         self._cleaner = devices.cleaner
         self._cards = cards
         self._ends = ends
-        self._home_alone = Lasting(clock)
-        self._unfinished = Lasting(clock)
-        self._dirty = Lasting(clock)
+        self._home_alone: Lasting[str] = Lasting(clock)
+        self._unfinished: Lasting[str] = Lasting(clock)
+        self._dirty: Lasting[PooledVf] = Lasting(clock)
 
     def sweep(self) -> None:
         """End dead attachments; record what clean means for new VFs; clean the free ones that stay dirty."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
+from mooring.attach.lasting import Lasting
 from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import EdgeFailure, NeutronUnreachable, PortNotFound
 from mooring.neutron.api import NeutronBus, NeutronPorts
@@ -45,8 +46,7 @@ class Settlement:
         self._round = threading.Lock()
         self._reachable = True
         self._news = threading.Condition()
-        self._clock = clock
-        self._first_paid: dict[int, float] = {}
+        self._doubts: Lasting[int] = Lasting(clock)
         self._given_back: OrderedDict[str, Port] = OrderedDict()
 
     def former(self, port_id: str) -> Port | None:
@@ -79,7 +79,10 @@ class Settlement:
     def settle(self) -> None:
         """Pay all debts and report every ready attachment whose port is not ACTIVE yet."""
         with self._round:
-            self._pay_all(self._journal.debts())
+            paid = self._pay_all(self._journal.debts())
+            # Paid in every round for long enough, so that no request of ours can be under way still.
+            for debt_id in self._doubts.seen((entry.id for entry in paid if entry.debt.doubtful), for_s=_DOUBT_S):
+                self._journal.paid(debt_id)
             waiting = [lease for lease in self._journal.leases() if _waits_for_active(lease)]
             if waiting:
                 self._report_up(waiting)
@@ -94,26 +97,32 @@ class Settlement:
         finally:
             self._round.release()
 
-    def _pay_all(self, entries: tuple[DebtEntry, ...]) -> None:
-        """Pay debts in their order, and stop when Neutron does not answer one: it would not answer the next."""
+    def _pay_all(self, entries: tuple[DebtEntry, ...]) -> list[DebtEntry]:
+        """Pay debts in their order, and stop when Neutron does not answer one: it would not answer the next.
+
+        Returns those that were paid; doubtful ones stay in the journal all the same.
+        """
+        paid = []
         self._reachable = True
         for entry in entries:
-            if not self._pay(entry):
-                self._reachable = False
-                return
+            if self._pay(entry):
+                paid.append(entry)
+            if not self._reachable:
+                break
+        return paid
 
     def _pay(self, entry: DebtEntry) -> bool:
-        """Pay one debt; tell whether Neutron could be reached."""
         try:
             _settle_port(self._ports, entry.debt)
         except EdgeFailure as exc:
             self._journal.not_paid(entry.id, str(exc))
             if entry.attempts == 0:
                 log.warning("debt.deferred", port=entry.debt.port.id, kind=entry.debt.kind.value, error=str(exc))
-            return not isinstance(exc, NeutronUnreachable)
-        if entry.debt.doubtful and not self._is_beyond_doubt(entry):
-            return True
+            self._reachable = not isinstance(exc, NeutronUnreachable)
+            return False
         self._remember(entry.debt.former)
+        if entry.debt.doubtful:
+            return True
         self._journal.paid(entry.id)
         log.info("debt.paid", port=entry.debt.port.id, kind=entry.debt.kind.value)
         return True
@@ -123,14 +132,6 @@ class Settlement:
         self._given_back.move_to_end(former.id)
         while len(self._given_back) > _REMEMBERED:
             self._given_back.popitem(last=False)
-
-    def _is_beyond_doubt(self, entry: DebtEntry) -> bool:
-        """Tell whether a debt was paid long ago and again now, so that no request of ours can be under way still."""
-        first = self._first_paid.setdefault(entry.id, self._clock())
-        if self._clock() - first < _DOUBT_S:
-            return False
-        del self._first_paid[entry.id]
-        return True
 
     def _report_up(self, leases: list[Lease]) -> None:
         if self._bus is None:
