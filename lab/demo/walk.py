@@ -18,7 +18,8 @@ from lab.progress import Progress
 
 CIDR, GATEWAY = "10.10.0.0/24", "10.10.0.1"
 VLAN, OTHER_VLAN = 150, 151
-OTHER_ADDRESS = "10.10.0.200"
+# Neutron allocates at random; the container that must not be heard has an address that no other can have.
+ALLOCATED, OTHER_ADDRESS = {"start": "10.10.0.2", "end": "10.10.0.99"}, "10.10.0.200"
 PHYSICAL_NETWORK = "physnet2"
 # The last VF of the PF on physnet2, by the arrangement of the lab: those that name none begin with the first.
 SLOT, VENDOR_INFO = "0000:02:11.4", "8086:10ca"
@@ -222,7 +223,7 @@ class _Walk:
 
     def _network(self, name: str, vlan: int) -> str:
         network = self._neutron.create_network(name, physical_network=PHYSICAL_NETWORK, vlan=vlan)
-        self._neutron.create_subnet(network["id"], CIDR, gateway_ip=GATEWAY)
+        self._neutron.create_subnet(network["id"], CIDR, gateway_ip=GATEWAY, allocation_pools=[ALLOCATED])
         self._screen.answer(f"network {name}: {PHYSICAL_NETWORK}, VLAN {vlan}, {CIDR}")
         return str(network["id"])
 

@@ -13,7 +13,10 @@ from lab.neutron.client import NetworkClient, Resource
 from lab.node import MooringNode
 from lab.state import CommandResult
 
-CIDR, GATEWAY = "10.10.0.0/24", "10.10.0.1"
+CIDR = "10.10.0.0/24"
+# Neutron allocates at random. Two networks of this CIDR need one address that is certain to differ: a container
+# always hears its own.
+ALLOCATED, OUTSIDE = {"start": "10.10.0.2", "end": "10.10.0.99"}, "10.10.0.200"
 PATIENCE_S = 40
 _numbers = itertools.count(1)
 
@@ -63,12 +66,19 @@ class Stage:
         )
         self.made.append(("network", network["id"]))
         if cidr is not None:
-            self.neutron.create_subnet(network["id"], cidr)
+            self.neutron.create_subnet(network["id"], cidr, allocation_pools=[ALLOCATED])
         return network
 
-    def port(self, network: Resource, *, vnic_type: str = "direct", profile: Resource | None = None) -> Resource:
+    def port(
+        self,
+        network: Resource,
+        *,
+        vnic_type: str = "direct",
+        profile: Resource | None = None,
+        **attributes: object,
+    ) -> Resource:
         """Create a port."""
-        port = self.neutron.create_port(network["id"], vnic_type=vnic_type, profile=profile)
+        port = self.neutron.create_port(network["id"], vnic_type=vnic_type, profile=profile, **attributes)
         self.made.append(("port", port["id"]))
         return port
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.stage import Stage, eventually
+from tests.lab.stage import OUTSIDE, Stage, eventually
 
 SLOT = "0000:02:10.4"
 
@@ -55,7 +55,7 @@ def test_containers_hear_each_other_on_one_host_and_across_but_not_across_vlans(
     one, two = stage.nodes
     network, other = stage.network(vlan=112), stage.network(vlan=113)
     ports = [stage.port(network) for _ in range(3)]
-    stranger = stage.port(other)
+    stranger = stage.port(other, fixed_ips=[{"ip_address": OUTSIDE}])
     here, there = stage.docker_network(one, network), stage.docker_network(two, network)
     elsewhere = stage.null_network(two, other)
     first = stage.start(one, f"--net={here} --ip={_address(ports[0])}")
