@@ -4,10 +4,11 @@ SHELL := /bin/bash
 VENV := build/venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+HOST := build/host
 NODE ?= node1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-unit test-functional test-lab lab-up lab-shell lab-down docs bench venv clean
+.PHONY: help demo test lint test-unit test-functional test-lab test-long churn lab-up lab-shell lab-down docs bench bench-node venv clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -15,7 +16,7 @@ help:  ## Show what can be made
 demo: $(STAMP)  ## Show it all: two guests with SR-IOV cards, real Neutron, containers on VFs
 	$(PYTHON) -m lab demo
 
-test: lint test-unit test-functional test-lab  ## Run everything that CI runs
+test: lint test-unit test-functional test-lab  ## Run all tests but the long ones, in less than 25 minutes
 
 lint: $(STAMP)  ## Check style and types
 	$(VENV)/bin/ruff check .
@@ -29,7 +30,13 @@ test-functional: $(STAMP)  ## Run the tests against real Neutron, dockerd and ne
 	$(PYTHON) -m pytest tests/functional
 
 test-lab: $(STAMP)  ## Run the tests in the QEMU guests (root)
-	$(PYTHON) -m pytest tests/lab
+	$(PYTHON) -m pytest -m "not long" tests/lab
+
+test-long: $(STAMP)  ## Run the long tests in the guests: every kind of port, Neutron's agents, kills at every step (root)
+	$(PYTHON) -m pytest -m long tests/lab
+
+churn: $(STAMP)  ## Let 500 containers come and go in the lab while daemon and containers are killed (root)
+	CHURN_CYCLES=$${CHURN_CYCLES:-500} $(PYTHON) -m pytest tests/lab/test_churn.py
 
 lab-up: $(STAMP)  ## Boot the lab and leave it running
 	$(PYTHON) -m lab up
@@ -40,8 +47,11 @@ lab-shell: $(STAMP)  ## Open a shell in a guest: make lab-shell NODE=node1
 lab-down: $(STAMP)  ## Stop the lab
 	$(PYTHON) -m lab down
 
-bench: $(STAMP)  ## Measure attach and detach in the lab
+bench: bench-node  ## Measure what mooring costs: attach and detach in the lab, the daemon on this machine (root)
 	$(PYTHON) -m bench.attach
+
+bench-node: $(STAMP) $(HOST)/.installed  ## Measure the daemon alone: memory, start, idling (root)
+	$(PYTHON) -m bench.node
 
 docs: $(STAMP)  ## Write the sample configuration to build/docs/mooring.conf.sample
 	@mkdir -p build/docs
@@ -53,6 +63,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update && apt-get install --yes python3-venv; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[node,dev]'
+	@touch $@
+
+# Mooring as a container host has it: libraries load more when they find what is for developing only.
+$(HOST)/.installed: pyproject.toml constraints.txt | $(STAMP)
+	python3 -m venv $(HOST)
+	$(HOST)/bin/pip install --quiet --constraint constraints.txt --editable '.[node]'
 	@touch $@
 
 clean:  ## Remove what was built here (a running lab must be stopped first: make lab-down)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lab.accelerator import KVM, TCG
 from lab.apt import QEMU
 from lab.errors import CommandError, GuestError
+from lab.monitor import Monitor, open_monitor
 from lab.process import Daemon
-from lab.state import CommandResult, GuestDisks, LabPaths, NodeState
+from lab.state import CommandResult, GuestDisks, LabPaths, NodeState, PfState
 from lab.uplink import Uplink
 
 # Two guests share the two cores of a small machine: under emulation a second CPU in each costs more than it gives.
@@ -26,6 +28,11 @@ KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt mitigations=off lsm=capability apparmor=0 audit=0 "
     "cryptomgr.notests random.trust_cpu=on nowatchdog systemd.show_status=0 8250.nr_uarts=2"
 )
+BOOT_SECONDS = 180
+# The units whose end lab-stage@.service reports.
+STAGES = ("ssh", "lab-vfs", "docker", "lab-carrier")
+# A root port with nothing behind it, for a disk that is plugged in later.
+SPARE_SLOT = "spare"
 SSH_FAILED = 255  # ssh(1): an error of ssh itself
 SSH_OPTIONS = {
     "BatchMode": "yes",
@@ -102,6 +109,40 @@ class Guest:
         """End the guest at once: its disks are snapshots that nobody keeps."""
         self.daemon().stop()
 
+    def reset(self) -> None:
+        """Restart the guest as a failing power supply does, and return when it is up again.
+
+        Its disk keeps what had reached it: what was synced is there, what was not may be gone. Raises GuestError,
+        and what ``wait_stage`` raises.
+        """
+        with self._monitor() as monitor, monitor.reset():
+            self.stages_log.write_bytes(b"")
+            # Connections of before would wait for answers that never come.
+            subprocess.run(self.ssh_command("-O", "exit"), capture_output=True, check=False, cwd=self._paths.run)
+            for stage in STAGES:
+                self.wait_stage(stage, seconds=BOOT_SECONDS)
+
+    def unplug_pf(self, pf: PfState) -> None:
+        """Take a PF from the kernel, its VFs with it, as if its card were pulled out. Raises CommandError."""
+        self.run(f"echo 1 > /sys/bus/pci/devices/{pf.address}/remove")
+
+    def replug_pf(self, pf: PfState) -> None:
+        """Give an unplugged PF back, and return when it has carrier and all its VFs. Raises CommandError."""
+        self.run(
+            "echo 1 > /sys/bus/pci/rescan && udevadm settle && "
+            # They ended with the PF.
+            f"systemctl start lab-vfs@{pf.name}.service && systemctl restart lab-vfs.service lab-carrier.service",
+            timeout=BOOT_SECONDS,
+        )
+
+    def plug_disk(self, name: str, file: Path) -> None:
+        """Plug a read-only raw disk into the spare slot, where it also survives a reset; safe to repeat.
+
+        The guest's kernel sees it a moment later. Raises GuestError.
+        """
+        with self._monitor() as monitor:
+            monitor.plug_disk(name, file, bus=SPARE_SLOT)
+
     def run(
         self,
         command: str | Sequence[str],
@@ -155,6 +196,14 @@ class Guest:
         """The ssh command line that ends before the remote command; to be run in the run directory."""
         return ["ssh", *self._ssh_options(), "-p", str(self._state.ssh_port), *options, "--", "root@127.0.0.1"]
 
+    def _monitor(self) -> AbstractContextManager[Monitor]:
+        return open_monitor(self.name, self._paths.run / self._monitor_socket)
+
+    @property
+    def _monitor_socket(self) -> str:
+        # Relative to QEMU's working directory, as the uplinks' sockets.
+        return f"{self.name}.qmp"
+
     def _ssh_options(self) -> list[str]:
         options = {
             **SSH_OPTIONS,
@@ -176,7 +225,10 @@ class Guest:
             *("-machine", "q35,kernel-irqchip=off", "-accel", accelerator, "-no-reboot"),
             *("-cpu", CPU_MODELS[accelerator], "-smp", str(CPUS), "-m", str(MEMORY_MB)),
             *("-device", "intel-iommu,intremap=off", "-device", "virtio-rng-pci,addr=0x9"),
-            *("-serial", f"file:{self.console_log}", "-serial", f"file:{self.stages_log}"),
+            *("-qmp", f"unix:{self._monitor_socket},server=on,wait=off"),
+            *("-serial", f"file:{self.console_log}"),
+            # Appended to, so that a reset can begin it anew.
+            *("-chardev", f"file,id=stages,path={self.stages_log},append=on", "-serial", "chardev:stages"),
         ]
 
     def _boot(self, disks: GuestDisks, identity: Path) -> list[str]:
@@ -203,4 +255,5 @@ class Guest:
                 *("-device", f"pcie-root-port,id=port{number},chassis={number},addr={number:#x}"),
                 *("-device", f"igb,netdev=uplink{number},bus=port{number},romfile=,mac={pf.mac}"),
             ]
-        return arguments
+        number = len(uplinks) + 1
+        return [*arguments, "-device", f"pcie-root-port,id={SPARE_SLOT},chassis={number},addr={number:#x}"]

@@ -13,7 +13,7 @@ from lab.apt import ensure_host_packages
 from lab.cache import Cache
 from lab.drives import GuestFile, application_drive, library_disk, write_tar_drive
 from lab.errors import GuestError, LabError
-from lab.guest import Guest
+from lab.guest import BOOT_SECONDS, STAGES, Guest
 from lab.image import RELEASES, BaseImage, base_image
 from lab.image.command import build_step
 from lab.neutron import GUEST_VIEW_OF_HOST, NeutronCloud
@@ -23,9 +23,6 @@ from lab.uplink import Uplink
 
 NODES = ("node1", "node2")
 UPLINKS = (Uplink("physnet1"), Uplink("physnet2"))
-BOOT_SECONDS = 180
-# The units whose end lab-stage@.service reports.
-STAGES = ("ssh", "lab-vfs", "docker", "lab-carrier")
 
 
 class Lab:

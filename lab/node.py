@@ -22,10 +22,12 @@ enabled_port_drivers = kuryr_libnetwork.port_driver.drivers.veth, kuryr_libnetwo
 enabled_drivers = kuryr.lib.binding.drivers.veth, kuryr.lib.binding.drivers.hw_veb
 """
 UNIT = "mooring-node.service"
+SOCKET_UNIT = "mooring-node.socket"
 START_SECONDS = 120
 POLL_SECONDS = 0.2
 PACKAGED = {
     "systemd/mooring-node.service": f"/etc/systemd/system/{UNIT}",
+    "systemd/mooring-node.socket": f"/etc/systemd/system/{SOCKET_UNIT}",
     "udev/70-mooring.rules": "/etc/udev/rules.d/70-mooring.rules",
     "udev/70-mooring.link": "/etc/systemd/network/70-mooring.link",
 }
@@ -51,6 +53,7 @@ class MooringNode:
         for source, target in PACKAGED.items():
             self.write(target, (PROJECT / "packaging" / source).read_text())
         self.guest.run("udevadm control --reload && systemctl daemon-reload")
+        self.guest.run(f"systemctl enable --quiet {UNIT} {SOCKET_UNIT} && systemctl start {SOCKET_UNIT}")
 
     def start(self) -> None:
         """Start the service and wait until Neutron knows that this host can bind ports. Raises NotReadyError."""
@@ -63,7 +66,7 @@ class MooringNode:
                 time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the service."""
+        """Stop the service; Docker's next call of the plugin starts it again."""
         self.guest.run(["systemctl", "stop", UNIT])
 
     def log(self) -> str:
@@ -89,7 +92,8 @@ class MooringNode:
     def _mooring_conf(self) -> str:
         account = ACCOUNTS["mooring"]
         specs = "\n".join(
-            "device_spec = " + json.dumps({"devname": pf.name, "physical_network": pf.physical_network})
+            "device_spec = "
+            + json.dumps({"devname": pf.name, "physical_network": pf.physical_network, "trusted": "true"})
             for pf in self.guest.state.pfs
         )
         facts = self.cloud.facts

@@ -68,12 +68,12 @@ def _build(release: GuestRelease, archive: AptSource, directory: Path) -> None:
     extract_vmlinux(kernel.vmlinuz, image.kernel)
     modules = install_modules(kernel, rootfs)
     build_initramfs(rootfs, modules, image.initramfs)
-    furnish(rootfs)
+    furnish(rootfs, release)
     write_container_rootfs(rootfs, rootfs / "opt/mooring/busybox.tar")
     keep_python(rootfs, image.python_root, release.python)
-    # Without a journal: a snapshot that is thrown away needs no crash recovery.
-    features = "^has_journal,^metadata_csum,^64bit"
-    build_step(["mke2fs", "-q", "-t", "ext4", "-O", features, "-m", "0", "-d", rootfs, image.disk, DISK_SIZE])
+    # With a journal, a small one: a guest that is reset has to find what it had synced.
+    options = ("-O", "^metadata_csum,^64bit", "-J", "size=16", "-m", "0")
+    build_step(["mke2fs", "-q", "-t", "ext4", *options, "-d", rootfs, image.disk, DISK_SIZE])
     prime(image.kernel, image.initramfs, image.disk, work)
     shutil.rmtree(rootfs)
     shutil.rmtree(work)

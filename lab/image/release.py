@@ -13,6 +13,7 @@ COMMON_PACKAGES = (
     "iputils-ping",
     "kmod",
     "openssh-server",
+    "openvswitch-switch",
     "python3",
     "systemd-sysv",
     "tcpdump",

@@ -11,6 +11,8 @@ from lab.image.command import build_step
 from lab.image.release import GuestRelease
 
 OVERLAY = Path(__file__).parent / "overlay"
+# Over the former, what concerns one release only.
+RELEASE_OVERLAYS = Path(__file__).parent / "overlays"
 # Nothing here does a lab guest any good, and each costs an emulated CPU start-up time.
 MASKED_UNITS = (
     "apt-daily-upgrade.timer",
@@ -66,6 +68,8 @@ ENABLED_UNITS = (
     "lab-carrier.service",
     *(f"lab-stage@{stage}.service" for stage in ("ssh", "lab-vfs", "docker", "lab-carrier")),
 )
+# Debian starts them with their packages; a lab's tests start Open vSwitch where they want it.
+NOT_STARTED_UNITS = ("openvswitch-switch.service", "ovs-record-hostname.service", "uuidd.socket")
 # What loads drivers, names interfaces and tells systemd of devices; udev reads all rules for every device.
 UDEV_RULES = ("50-udev-default", "60-block", "73-special", "75-net", "80-drivers", "80-net", "81-net", "99-systemd")
 UNITS = "etc/systemd/system"
@@ -94,9 +98,13 @@ def bootstrap(release: GuestRelease, archive: AptSource, rootfs: Path, work: Pat
     return packages[0]
 
 
-def furnish(rootfs: Path) -> None:
+def furnish(rootfs: Path, release: GuestRelease) -> None:
     """Put the lab's own files into ``rootfs`` and leave only the units that a lab needs."""
     shutil.copytree(OVERLAY, rootfs, dirs_exist_ok=True, symlinks=True)
+    shutil.copytree(RELEASE_OVERLAYS / release.codename, rootfs, dirs_exist_ok=True, symlinks=True)
+    for wanted in (rootfs / UNITS).glob("*.*/*"):
+        if wanted.name in NOT_STARTED_UNITS:
+            wanted.unlink()
     for unit in MASKED_UNITS:
         _link(rootfs / UNITS / unit, "/dev/null")
     for unit in ENABLED_UNITS:
@@ -109,7 +117,7 @@ def furnish(rootfs: Path) -> None:
     for key in (rootfs / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     _trim_start_up(rootfs)
-    for directory in ("opt/mooring/lib", "opt/mooring/app"):
+    for directory in ("opt/mooring/lib", "opt/mooring/app", "opt/neutron"):
         (rootfs / directory).mkdir(parents=True)
 
 

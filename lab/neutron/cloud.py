@@ -79,6 +79,16 @@ class NeutronCloud:
             list(pool.map(lambda name: self._daemon(name).stop(), DAEMONS))
         self._layout.facts.unlink(missing_ok=True)
 
+    def stop_broker(self) -> None:
+        """Take the message bus away from a running cloud."""
+        self._daemon("rabbitmq").stop()
+
+    def start_broker(self) -> None:
+        """Give it back, and return when it listens; Neutron finds it by itself, within seconds."""
+        broker = self._rabbitmq(self.facts)
+        broker.start()
+        broker.wait_ready(_listens(self.facts.broker_port), seconds=START_SECONDS, what="listening")
+
     def is_running(self) -> bool:
         """Whether all four processes run."""
         return all(self._daemon(name).is_running() for name in DAEMONS)

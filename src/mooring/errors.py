@@ -6,10 +6,12 @@ MooringError
 ├── Refused               it was understood, but the state of the world forbids it
 │   ├── DeviceUnusable, DeviceBusy, NoFreeDevice
 │   ├── PortUnusable, PortBusy, PortNotFound, NetworkUnusable, BindingRefused
+│   ├── OperationRefused
 │   └── UnsupportedVnicType
 ├── EdgeFailure           a neighbour failed; asking again may help
-│   ├── KernelRefused, DeviceGone
+│   ├── KernelRefused, DeviceGone, SwitchRefused
 │   ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
+│   ├── NodeUnreachable, EngineUnreachable
 │   └── NotClean
 └── StateFileUnusable     mooring's own memory fails: what it cannot write down, it must not do
 
@@ -171,6 +173,12 @@ class UnsupportedVnicType(Refused):
         super().__init__(f"Neutron port {port} has vnic_type {vnic_type}, which cannot be served here; {remedy}")
 
 
+class OperationRefused(Refused):
+    """The running daemon refused what an operator asked of it; the sentence is the daemon's own."""
+
+    code = "operation-refused"
+
+
 class EdgeFailure(MooringError):
     """A neighbour failed; the same request may succeed later."""
 
@@ -196,6 +204,16 @@ class DeviceGone(EdgeFailure):
     def __init__(self, doing: str, device: object, problem: str) -> None:
         self.doing, self.device = doing, str(device)
         super().__init__(f"{doing} failed on {device}: {problem}")
+
+
+class SwitchRefused(EdgeFailure):
+    """Open vSwitch did not do what was asked of it, or does not run."""
+
+    code = "switch-refused"
+
+    def __init__(self, doing: str, problem: str) -> None:
+        self.doing = doing
+        super().__init__(f"{doing} failed in Open vSwitch: {problem}")
 
 
 class NotClean(EdgeFailure):
@@ -232,6 +250,26 @@ class NeutronConflict(NeutronRefused):
     """Neutron answered 409 or 412: the object changed, or is in a state that forbids the call."""
 
     code = "neutron-conflict"
+
+
+class NodeUnreachable(EdgeFailure):
+    """The daemon of this host did not answer on its socket."""
+
+    code = "node-unreachable"
+
+    def __init__(self, socket_path: object, cause: str, remedy: str) -> None:
+        self.socket_path = str(socket_path)
+        super().__init__(f"mooring node does not answer on {socket_path} ({cause}); {remedy}")
+
+
+class EngineUnreachable(EdgeFailure):
+    """The container engine did not answer, or with an error."""
+
+    code = "engine-unreachable"
+
+    def __init__(self, url: str, cause: str) -> None:
+        self.url = url
+        super().__init__(f"Docker does not answer on {url}: {cause}; start it, or set [DEFAULT] docker_url")
 
 
 class StateFileUnusable(MooringError):

@@ -36,8 +36,12 @@ class StateFile:
     Every method raises StateFileUnusable where the file fails.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
-        """Open a file, and make it where there is none, for our eyes only. ``schema`` is idempotent SQL."""
+    def __init__(self, path: Path, *schema: str) -> None:
+        """Open a file, and make it where there is none, for our eyes only.
+
+        ``schema`` is the SQL of each version in turn, from an empty file to the present one: an older file is brought
+        up to date, a newer one is refused.
+        """
         self._path = path
         self._lock = threading.RLock()
         try:
@@ -50,7 +54,7 @@ class StateFile:
             try:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA foreign_keys=ON")
-                self._connection.executescript(schema)
+                self._bring_up_to_date(schema)
             except BaseException:
                 self._connection.close()
                 raise
@@ -84,6 +88,19 @@ class StateFile:
         """Return what a query finds."""
         with self._lock, self._failures():
             return self._connection.execute(query, values).fetchall()
+
+    def _bring_up_to_date(self, schema: tuple[str, ...]) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > len(schema):
+            raise StateFileUnusable(
+                self._path, f"a newer mooring wrote it (version {version} of its form)", "run that one, or a newer one"
+            )
+        for number, sql in enumerate(schema[version:], start=version + 1):
+            try:
+                self._connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version={number}; COMMIT;")
+            except BaseException:
+                self._connection.rollback()
+                raise
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -14,7 +14,6 @@ from pyroute2.netlink.rtnl.iprsocket import IPRSocket
 from mooring.errors import DeviceGone, KernelRefused
 from mooring.host import links
 from mooring.host.failures import NetlinkError, kernel_errors
-from mooring.host.netlink import link_events
 
 THREADS = 4
 NAME = f"nl{os.getpid()}"
@@ -77,13 +76,6 @@ def test_addresses_are_read_but_the_link_local_ones(index: int) -> None:
     assert set(links.read_addresses(index)) == {"192.0.2.9", "2001:db8::9"}
 
 
-def test_an_event_that_came_before_the_wait_is_not_missed(index: int) -> None:
-    with link_events() as events:
-        links.set_mtu(index, 1300)
-        events.wait(10)
-    assert links.read_link(index).netdev.mtu == 1300
-
-
 def test_sockets_are_kept_for_whoever_asks_next(index: int) -> None:
     ask_from_threads(index)
     before = open_files()
@@ -105,9 +97,13 @@ def test_a_request_that_was_broken_off_leaves_no_answer_for_the_next(
     assert open_files() <= before
 
 
-@pytest.mark.usefixtures("index")
-def test_the_vfs_of_an_interface_that_left_are_an_error() -> None:
-    pf = links.PfInterface(NAME)
+def test_an_interface_without_vfs_has_no_settings_and_no_counters(index: int) -> None:
+    pf = links.PfInterface(index)
+    assert (pf.read(), pf.read_one(0), pf.read_counters()) == ({}, None, {})
+
+
+def test_the_vfs_of_an_interface_that_left_are_an_error(index: int) -> None:
+    pf = links.PfInterface(index)
     subprocess.run(["ip", "link", "delete", NAME], check=True)
     with pytest.raises(NetlinkError) as error:
         pf.read()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +21,9 @@ import pytest
 from libnetwork_world import FakeAttachments, World
 
 from mooring.attach.types import Attachment
-from mooring.libnetwork.server import PluginServer, listen
+from mooring.libnetwork.server import PluginApp, PluginServer, listen
 from mooring.neutron.model import Network, Port
+from mooring.node.docker import DockerEngine, find_plugin
 
 DRIVER = f"mooring-test-{os.getpid()}"
 # Debian's commands, which fit each other, and not what somebody put into /usr/local.
@@ -129,25 +132,53 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
         yield engine
 
 
+class Door:
+    """The plugin's socket, held as systemd holds it while the daemon behind it comes and goes."""
+
+    def __init__(self) -> None:
+        self.path = Path(f"/run/docker/plugins/{DRIVER}.sock")
+        self._listener = listen(self.path)
+
+    def open(self, app: PluginApp) -> None:
+        self._server = PluginServer(app, self._listener.dup())
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+
+    def shut(self) -> None:
+        self._server.stop()
+        self._thread.join(timeout=10)
+        assert not self._thread.is_alive()
+
+    def await_knock(self) -> None:
+        """Return once somebody waits whom nobody serves."""
+        assert select.select([self._listener], [], [], 30)[0]
+
+    def remove(self) -> None:
+        self._listener.close()
+        self.path.unlink()
+
+
 @pytest.fixture
-def world(docker: Dockerd, tmp_path: Path) -> Iterator[World]:
+def door() -> Iterator[Door]:
+    door = Door()
+    yield door
+    door.remove()
+
+
+@pytest.fixture
+def world(docker: Dockerd, door: Door, tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     core = VethAttachments(world.neutron)
     core.engine = docker
     world.core = core
     world.restart()
-    path = Path(f"/run/docker/plugins/{DRIVER}.sock")
-    server = PluginServer(world.plugin.app, listen(path))
-    thread = threading.Thread(target=server.run)
-    thread.start()
+    door.open(world.plugin.app)
     yield world
     for name in docker("ps", "--all", "--quiet").split():
         docker("rm", "--force", name)
     for name in docker("network", "ls", "--quiet", "--filter", "name=kuryr_").split():
         docker("network", "rm", name)
-    server.stop()
-    thread.join(timeout=10)
-    path.unlink()
+    door.shut()
     world.plugin.close()
 
 
@@ -270,3 +301,75 @@ def test_the_user_reads_why_a_container_was_refused(docker: Dockerd, network: Ne
 def test_the_user_reads_why_a_network_was_refused(docker: Dockerd, network: Network) -> None:
     with pytest.raises(AssertionError, match=r"its subnet 10.10.0.0/24 has gateway 10.10.0.1, not 10.10.0.254"):
         create_network(docker, network, "--subnet=10.10.0.0/24", "--gateway=10.10.0.254")
+
+
+def while_nobody_serves(door: Door, world: World, command: Callable[[], object]) -> object:
+    """Run a command of Docker's that begins while the daemon is absent; it comes back once Docker waits for it."""
+    door.shut()
+    with ThreadPoolExecutor() as user:
+        waiting = user.submit(command)
+        door.await_knock()
+        world.restart()
+        door.open(world.plugin.app)
+        return waiting.result()
+
+
+def test_starts_and_removals_wait_for_a_daemon_that_is_absent_and_succeed(
+    docker: Dockerd, door: Door, world: World, network: Network, port: Port
+) -> None:
+    create_network(docker, network, *GUIDE)
+
+    while_nobody_serves(door, world, lambda: run(docker, "--name=web", "--net=kuryr_net", "--ip=10.10.0.5"))
+
+    assert "10.10.0.5/24" in docker("exec", "web", "/bin/ip", "addr", "show", "eth0")
+    assert world.neutron.now(port.id).host
+
+    while_nobody_serves(door, world, lambda: docker("rm", "--force", "web"))
+
+    assert not world.core.leases
+    assert world.neutron.now(port.id).vif_type == "unbound"
+
+
+def living(docker: Dockerd) -> frozenset[str] | None:
+    """What the daemon would learn of the engine, which runs no other plugin's networks."""
+    engine = DockerEngine(docker.address)
+    try:
+        return engine.living()
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(("ipam", "more", "address"), [(DRIVER, GUIDE, ",ip=10.10.0.5"), ("null", (), "")])
+def test_the_engine_lists_the_endpoints_of_containers_that_run(
+    docker: Dockerd, world: World, network: Network, port: Port, ipam: str, more: tuple[str, ...], address: str
+) -> None:
+    create_network(docker, network, *more, ipam=ipam)
+    other = docker("run", "--detach", "--net=none", "busybox", "/bin/sleep", "600")
+    assert living(docker) == frozenset()
+
+    container = run(docker, "--network", f"name=kuryr_net{address},driver-opt=neutron.port.uuid={port.id}")
+    assert living(docker) == {container["EndpointID"]} == world.core.leases.keys()
+
+    docker("stop", "--time=0", container["Container"])
+    assert living(docker) == frozenset()
+    docker("start", container["Container"])
+    assert living(docker) == world.core.leases.keys()
+    assert container["EndpointID"] not in world.core.leases
+    docker("rm", "--force", container["Container"], other)
+    assert living(docker) == frozenset()
+
+
+def test_the_engine_says_which_it_is(docker: Dockerd) -> None:
+    engine = DockerEngine(docker.address)
+
+    facts = engine.facts()
+
+    engine.close()
+    assert facts.version == docker("version", "--format", "{{.Server.Version}}")
+    assert facts.api_version == docker("version", "--format", "{{.Server.APIVersion}}")
+
+
+@pytest.mark.usefixtures("world")
+def test_docker_finds_the_plugin_where_mooring_says_it_does(docker: Dockerd, network: Network) -> None:
+    assert find_plugin(Path(f"/run/docker/plugins/{DRIVER}.sock")) == f"/run/docker/plugins/{DRIVER}.sock"
+    create_network(docker, network, *GUIDE)

@@ -16,6 +16,7 @@ from mooring.pci.device import PhysicalFunction, VirtualFunction
 MAC = "fa:16:3e:00:00:0a"
 TENANT_MAC = "02:00:00:00:00:0b"
 NAME = "vftest0"
+SECONDS = 30.0
 
 
 class World(Protocol):
@@ -31,6 +32,7 @@ class World(Protocol):
     def add_upper(self, vf: VirtualFunction, name: str) -> None: ...
     def bind_driver(self, vf: VirtualFunction, driver: str | None) -> None: ...
     def set_pf_up(self, pf: PhysicalFunction, *, up: bool) -> None: ...
+    def set_vf_count(self, pf: PhysicalFunction, vfs: int) -> None: ...
 
 
 def card(world: World) -> PhysicalFunction:
@@ -289,3 +291,80 @@ class KernelContract:
         assert world.kernel.netdev(replace(card(world), address=nowhere)) is None
         with pytest.raises(DeviceGone):
             world.kernel.read_settings(replace(card(world), address=nowhere))
+
+    def test_a_change_before_the_wait_is_not_missed(self, world: World) -> None:
+        with world.kernel.events() as events:
+            world.kernel.set_mtu(vf_of(world), 1400)
+            assert events.wait(SECONDS)
+
+    def test_a_driver_without_an_interface_is_a_change(self, world: World) -> None:
+        world.bind_driver(vf_of(world), None)
+        with world.kernel.events() as events:
+            while events.wait(0):
+                pass
+            world.bind_driver(vf_of(world), "vfio-pci")
+            assert events.wait(SECONDS)
+
+    def test_an_interface_that_comes_back_is_a_change(self, world: World) -> None:
+        world.move_to_container(vf_of(world), "eth0")
+        with world.kernel.events() as events:
+            world.container_dies(vf_of(world))
+            assert events.wait(SECONDS)
+
+    def test_what_igb_does_not_count_is_not_told_as_zero(self, world: World) -> None:
+        assert world.kernel.counters(card(world)) == {}
+
+    def test_a_card_that_has_so_many_vfs_keeps_them(self, world: World) -> None:
+        adopted(world)
+        before = card(world)
+        assert world.kernel.resize(before, len(before.vfs)) == before
+        assert held(world).mac == MAC
+
+    @pytest.mark.parametrize("vfs", [-1, 1000])
+    def test_a_number_that_the_card_cannot_have_costs_no_vf(self, world: World, vfs: int) -> None:
+        adopted(world)
+        before = card(world)
+        with pytest.raises(KernelRefused, match=f"can have {before.total_vfs} at most") as refusal:
+            world.kernel.resize(before, vfs)
+        assert refusal.value.errno == errno.ERANGE
+        assert card(world) == before
+        assert held(world).mac == MAC
+
+    def test_another_number_of_vfs_makes_all_of_them_anew(self, world: World) -> None:
+        adopted(world)
+        world.kernel.write_settings(vf_of(world), VfSettings(mac=MAC, vlan=100, trust=True))
+        world.move_to_container(vf_of(world), "eth0")
+        fewer = len(card(world).vfs) - 1
+        after = world.kernel.resize(card(world), fewer)
+        assert [vf.index for vf in after.vfs] == [vf.index for vf in card(world).vfs] == list(range(fewer))
+        assert (after.vfs[0].driver, after.vfs[0].elsewhere) == ("igbvf", False)
+        settings = held(world)
+        assert settings == VfSettings(mac=settings.mac)
+        assert settings.mac != MAC
+
+    def test_a_card_may_lose_all_its_vfs_and_get_them_back(self, world: World) -> None:
+        vfs = card(world).vfs
+        assert world.kernel.resize(card(world), 0).vfs == ()
+        assert world.kernel.read_settings(card(world)) == {}
+        assert world.kernel.find(vfs[0].address) is None
+        restored = world.kernel.resize(card(world), len(vfs)).vfs
+        assert [vf.address for vf in restored] == [vf.address for vf in vfs]
+
+    def test_vfs_removed_by_hand_are_gone_from_containers_too(self, world: World) -> None:
+        vf = vf_of(world)
+        world.move_to_container(vf, "eth0")
+        with world.kernel.events() as events:
+            world.set_vf_count(card(world), 0)
+            assert events.wait(SECONDS)
+        assert world.kernel.find(vf.address) is None
+        with pytest.raises(DeviceGone):
+            world.kernel.write_settings(vf, VfSettings(mac=MAC))
+
+    def test_by_hand_some_vfs_become_others_by_way_of_none_only(self, world: World) -> None:
+        with pytest.raises(KernelRefused) as refusal:
+            world.set_vf_count(card(world), len(card(world).vfs) - 1)
+        assert refusal.value.errno == errno.EBUSY
+
+    def test_a_card_that_is_not_there_has_no_vfs_to_change(self, world: World) -> None:
+        with pytest.raises(DeviceGone):
+            world.kernel.resize(replace(card(world), address=PciAddress(0xFFFFFF, 0, 0, 0)), 1)

@@ -58,7 +58,6 @@ class FakeAttachments:
             device_owner=request.device_owner,
             created=request.created,
             vnic_type=request.vnic_type or request.port.vnic_type,
-            pci_vendor_info="8086:10ca",
         )
         self.leases[request.attachment] = lease
         return lease

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from queue import SimpleQueue
 from typing import Protocol
 
 import pytest
 
 from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
-from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, Binding, NeutronBus, NeutronNetworks, NeutronPorts, NewPort
-from mooring.neutron.model import BINDING_FAILED, UNBOUND, IpAddress, IpNetwork, Network, Port, Segment, Subnet
+from mooring.neutron.api import (
+    AGENT_TYPE,
+    REPORTED_BY,
+    Binding,
+    NeutronBus,
+    NeutronNetworks,
+    NeutronPorts,
+    NewPort,
+    PortNews,
+)
+from mooring.neutron.model import (
+    BINDING_FAILED,
+    UNBOUND,
+    EgressLimits,
+    IpAddress,
+    IpNetwork,
+    Network,
+    Port,
+    Segment,
+    Subnet,
+)
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 OWN_PROFILE = {"pci_slot": "0000:01:10.2", "pci_vendor_info": "8086:10ca", "physical_network": "physnet2"}
@@ -34,6 +54,11 @@ class World(Protocol):
     def add_subnet(self, network: Network, cidr: str) -> Subnet: ...
     def add_port(self, network: Network, profile: Mapping[str, object], **attributes: object) -> Port: ...
     def change_port(self, port: Port, **attributes: object) -> None: ...
+    def change_network(self, network_id: str, **attributes: object) -> None: ...
+    def add_ovs_agent(self, host: str, *, hybrid: bool = False) -> None: ...
+    def add_qos_policy(self, *, max_kbps: int = 0, min_kbps: int = 0, ingress_kbps: int = 0) -> str: ...
+    def change_rule(self, policy_id: str, *, max_kbps: int) -> None: ...
+    def listen(self) -> SimpleQueue[PortNews]: ...
 
 
 def cost_of(world: World, work: Callable[[], object]) -> list[str]:
@@ -82,6 +107,14 @@ def binding_on(host: str, **changes: object) -> Binding:
 
 def bound_port(world: World, profile: Mapping[str, object] | None = None, **attributes: object) -> Port:
     return world.neutron.bind(a_port(world, profile, **attributes), binding_on(alive_host(world)))
+
+
+def next_about(news: SimpleQueue[PortNews], *subject_ids: str) -> PortNews:
+    """Return the next piece of news about one of these ports and networks; what other tests do is passed over."""
+    while True:
+        item = news.get(timeout=20)
+        if {item.port_id, item.network_id} & set(subject_ids):
+            return item
 
 
 class PortContract:
@@ -176,6 +209,105 @@ class PortContract:
         bound = world.neutron.bind(port, binding_on(alive_host(world), vnic_type="direct"))
 
         assert (bound.vnic_type, bound.vif_type) == ("direct", "hw_veb")
+
+    def test_a_port_for_a_macvtap_device_binds_as_one_for_a_vf(self, world: World) -> None:
+        port = a_port(world, vnic_type="macvtap")
+
+        bound = world.neutron.bind(port, binding_on(alive_host(world)))
+
+        assert (bound.vif_type, bound.status) == ("hw_veb", "DOWN")
+        assert bound.vlan == world.neutron.network(port.network_id).segments[0].segmentation_id
+
+    def test_a_port_for_a_whole_pf_is_active_at_once_and_has_the_pfs_mac_while_it_is_bound(self, world: World) -> None:
+        former = a_port(world, vnic_type="direct-physical")
+        profile = {"pci_slot": "0000:01:00.0", "device_mac_address": "02:00:00:00:00:07"}
+
+        bound = world.neutron.bind(former, binding_on(world.name(), profile=profile))
+        world.neutron.unbind(bound, restore=former.profile)
+
+        assert (bound.vif_type, bound.status, bound.mac) == ("hostdev_physical", "ACTIVE", "02:00:00:00:00:07")
+        assert bound.vlan == world.neutron.network(bound.network_id).segments[0].segmentation_id
+        after = world.neutron.port(former.id)
+        assert (after.vif_type, after.status, after.profile) == (UNBOUND, "DOWN", {})
+        assert after.mac not in (former.mac, bound.mac)
+
+    def test_a_port_for_a_whole_pf_binds_though_its_mac_changed_since_it_was_seen(self, world: World) -> None:
+        seen = a_port(world, vnic_type="direct-physical")
+        binding = binding_on(world.name(), profile={"pci_slot": "0000:01:00.0"})
+        world.neutron.unbind(world.neutron.bind(seen, binding), restore={})
+
+        assert world.neutron.bind(seen, binding).vif_type == "hostdev_physical"
+
+    def test_a_port_for_a_whole_pf_takes_the_first_segment_whatever_the_host_serves(self, world: World) -> None:
+        network = world.add_network((("physnet1", True), ("physnet2", True)))
+        port = world.neutron.port(world.add_port(network, {}, vnic_type="direct-physical").id)
+
+        bound = world.neutron.bind(port, binding_on(alive_host(world, "physnet2")))
+
+        assert bound.vlan == world.neutron.network(network.id).segments[0].segmentation_id
+
+    def test_a_normal_port_binds_to_the_bridge_of_the_hosts_open_vswitch(self, world: World) -> None:
+        port, host = a_port(world, vnic_type="normal"), world.name()
+        world.add_ovs_agent(host)
+
+        bound = world.neutron.bind(port, binding_on(host, profile={}))
+        world.bus.report_devices(host, up=[port.id])
+
+        assert (bound.vif_type, bound.vlan, bound.status) == ("ovs", None, "DOWN")
+        assert bound.vif_details["bridge_name"] == "br-int"
+        assert not bound.vif_details["ovs_hybrid_plug"]
+        assert world.neutron.port(port.id).status == "ACTIVE"
+
+    def test_an_agent_with_the_hybrid_firewall_says_so(self, world: World) -> None:
+        port, host = a_port(world, vnic_type="normal"), world.name()
+        world.add_ovs_agent(host, hybrid=True)
+
+        assert world.neutron.bind(port, binding_on(host, profile={})).vif_details["ovs_hybrid_plug"] is True
+
+    def test_an_agent_for_sriov_ports_does_not_bind_normal_ones_nor_the_other_way_round(self, world: World) -> None:
+        host = world.name()
+        world.add_ovs_agent(host)
+
+        direct = world.neutron.bind(a_port(world), binding_on(host))
+        normal = world.neutron.bind(a_port(world, vnic_type="normal"), binding_on(alive_host(world), profile={}))
+
+        assert [direct.vif_type, normal.vif_type] == [BINDING_FAILED, BINDING_FAILED]
+
+    def test_a_policys_egress_limits_are_read_in_one_call_and_its_ingress_limits_are_not(self, world: World) -> None:
+        policy = world.add_qos_policy(max_kbps=5000, min_kbps=1000, ingress_kbps=300)
+
+        assert cost_of(world, lambda: world.neutron.egress_limits(policy)) == ["show_qos_policy"]
+        limits = world.neutron.egress_limits(policy)
+
+        assert (limits.max_kbps, limits.min_kbps) == (5000, 1000)
+
+    def test_a_policy_without_rules_limits_nothing(self, world: World) -> None:
+        limits = world.neutron.egress_limits(world.add_qos_policy())
+
+        assert (limits.max_kbps, limits.min_kbps) == (0, 0)
+
+    def test_a_policy_that_is_gone_limits_nothing(self, world: World) -> None:
+        assert world.neutron.egress_limits(UNKNOWN) == EgressLimits()
+
+    def test_the_edit_of_a_rule_raises_the_policys_revision_and_not_the_ports(self, world: World) -> None:
+        policy = world.add_qos_policy(max_kbps=5000)
+        before, port = world.neutron.egress_limits(policy), bound_port(world, qos_policy_id=policy)
+
+        world.change_rule(policy, max_kbps=7000)
+
+        after = world.neutron.egress_limits(policy)
+        assert (before.max_kbps, after.max_kbps) == (5000, 7000)
+        assert after.revision > before.revision
+        assert world.neutron.port(port.id) == port
+
+    def test_a_port_has_its_own_policy_or_else_its_networks(self, world: World) -> None:
+        own, networks = world.add_qos_policy(), world.add_qos_policy()
+        port, plain = a_port(world, qos_policy_id=own), a_port(world)
+        for item in (port, plain):
+            world.change_network(item.network_id, qos_policy_id=networks)
+
+        assert plain.qos_policy_id is None
+        assert [world.neutron.port(item.id).qos_policy_id for item in (port, plain)] == [own, networks]
 
     def test_a_port_that_somebody_else_took_is_refused_with_its_user(self, world: World) -> None:
         port = a_port(world)
@@ -610,3 +742,64 @@ class NetworkContract:
 
     def test_a_host_nobody_reported_has_no_agents(self, world: World) -> None:
         assert world.neutron.agents(host=world.name(), agent_type=AGENT_TYPE) == ()
+
+
+class NewsContract:
+    """Inherit and give a ``world`` fixture."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"admin_state_up": False}, {"port_security_enabled": False}, {"fixed_ips": []}],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_a_change_that_a_wired_device_follows_is_told_with_the_ports_revision(
+        self, world: World, change: Mapping[str, object]
+    ) -> None:
+        news = world.listen()
+        port = bound_port(world, security_groups=[])
+        assert next_about(news, port.id) == PortNews(port_id=port.id, revision=port.revision)
+
+        world.change_port(port, **change)
+
+        assert next_about(news, port.id) == PortNews(port_id=port.id, revision=world.neutron.port(port.id).revision)
+
+    def test_a_policy_that_is_given_to_a_port_or_its_network_is_told(self, world: World) -> None:
+        news, port, policy = world.listen(), bound_port(world), world.add_qos_policy()
+        next_about(news, port.id)
+
+        world.change_port(port, qos_policy_id=policy)
+        world.change_network(port.network_id, qos_policy_id=policy)
+
+        assert next_about(news, port.id).revision == world.neutron.port(port.id).revision
+        assert next_about(news, port.network_id) == PortNews(network_id=port.network_id)
+
+    def test_a_ports_deletion_is_told(self, world: World) -> None:
+        news, port = world.listen(), a_port(world)
+
+        world.neutron.delete_port(port.id)
+
+        assert next_about(news, port.id) == PortNews(port_id=port.id, deleted=True)
+
+    def test_a_networks_mtu_is_told(self, world: World) -> None:
+        news, network = world.listen(), world.add_network()
+
+        world.change_network(network.id, mtu=1400)
+
+        assert next_about(news, network.id) == PortNews(network_id=network.id)
+
+    def test_what_no_device_follows_is_not_told_nor_what_neutron_keeps_to_itself(self, world: World) -> None:
+        news, port, free, policy = world.listen(), bound_port(world), a_port(world), world.add_qos_policy(max_kbps=5000)
+        next_about(news, port.id)
+
+        world.change_port(port, name="renamed")
+        world.change_port(port, trusted=True)
+        world.bus.report_devices(port.host, up=[port.id])
+        world.change_rule(policy, max_kbps=7000)
+        world.change_port(free, admin_state_up=False)
+        world.neutron.bind(world.neutron.port(free.id), binding_on(world.name()))
+        world.neutron.unbind(world.neutron.port(free.id), restore={})
+        world.change_port(port, admin_state_up=False)
+
+        # News of one kind comes in order: had anything been told, it would have come first.
+        told = next_about(news, port.id, free.id)
+        assert told == PortNews(port_id=port.id, revision=world.neutron.port(port.id).revision)

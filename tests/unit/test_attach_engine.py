@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import attach_world
 import pytest
 from attach_world import HOST, World
 
@@ -194,7 +195,7 @@ def test_when_all_vfs_are_taken_the_user_is_told_of_how_many(world: World) -> No
         world.core.engine.lease(world.request(world.port(), "endpoint-9"))
 
 
-@pytest.mark.parametrize("vnic_type", ["normal", "macvtap", "direct-physical", "vdpa"])
+@pytest.mark.parametrize("vnic_type", ["vdpa", "virtio-forwarder", "baremetal"])
 def test_kinds_of_ports_that_no_driver_serves_are_refused_by_name(world: World, vnic_type: str) -> None:
     with pytest.raises(UnsupportedVnicType, match=f"vnic_type {vnic_type}, which cannot be served here"):
         world.core.engine.lease(world.request(world.port(vnic_type=vnic_type)))
@@ -247,7 +248,7 @@ def test_a_setting_that_the_card_does_not_know_is_noted_not_refused(world: World
     lease = world.core.engine.find("endpoint-1")
     assert lease is not None
     assert lease.missing == {"spoof_check"}
-    assert world.core.engine.check("endpoint-1") == ()
+    assert world.check() == ()
 
 
 def test_a_card_that_cannot_set_a_vlan_serves_no_port_and_nothing_is_left_behind(
@@ -279,6 +280,28 @@ def test_a_trusted_port_needs_a_vf_that_the_device_spec_calls_trusted(world: Wor
     world.end("endpoint-2")
     assert world.held(vf.address).trust is False
     assert world.unclean() == []
+
+
+def test_a_port_that_is_trusted_later_has_its_vf_trusted_only_where_the_device_spec_allows_it(world: World) -> None:
+    trusting = world.neutron.add_network("trusting", physical_network="physnet1", vlan=8)
+    ports = [world.port(), world.neutron.add_port(trusting)]
+    vfs = [world.run(port, f"endpoint-{number}") for number, port in enumerate(ports)]
+
+    for port in ports:
+        world.neutron.change_port(port.id, trusted=True)
+    world.core.round()
+
+    assert [world.held(vf.address).trust for vf in vfs] == [False, True]
+
+
+def test_a_port_that_changes_before_its_device_is_reported_up_is_followed(world: World) -> None:
+    port = world.port()
+    vf = world.run(port)
+
+    world.neutron.change_port(port.id, port_security_enabled=False)
+    world.core.round()
+
+    assert world.held(vf.address).spoof_check is False
 
 
 def test_a_port_without_port_security_turns_spoof_checking_off_and_removal_turns_it_on(world: World) -> None:
@@ -338,26 +361,33 @@ def test_a_port_that_is_administratively_down_is_refused_where_the_card_cannot_s
 
 def test_a_check_names_each_setting_that_was_changed_behind_our_back(world: World) -> None:
     vf = world.run(world.port())
-    assert world.core.engine.check("endpoint-1") == ()
+    assert world.check() == ()
 
     world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77))
 
-    assert world.core.engine.check("endpoint-1") == ("vlan is 77, wanted 150",)
+    assert world.check() == ("vlan is 77, wanted 150",)
 
 
-def test_gc_ends_the_attachments_that_no_longer_live(world: World) -> None:
-    world.run(world.port(), "endpoint-1")
-    world.run(world.port(), "endpoint-2")
+def test_a_lease_of_a_driver_that_is_not_enabled_any_more_is_served_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(world.port(vnic_type="macvtap"))
+    world.kill()
 
-    assert world.core.engine.gc({"endpoint-2"}) == ("endpoint-1",)
+    monkeypatch.setattr(attach_world, "DRIVERS", ("sriov",))
+    world.start()
+    with pytest.raises(UnsupportedVnicType):
+        world.core.engine.lease(world.request(world.port(vnic_type="macvtap"), "endpoint-2"))
+    world.end()
 
-    assert [lease.attachment for lease in world.core.journal.leases()] == ["endpoint-2"]
+    assert world.unclean() == []
 
 
 def test_a_start_that_must_be_active_waits_for_neutrons_word(world: World) -> None:
     world.kill()
     core = world.start(Patience(active_timeout_s=10, active_required=True))
     core.engine.lease(world.request(world.port()))
+    core.settlement.wait(0)  # whatever the start asked for is done
 
     with ThreadPoolExecutor(1) as pool:
         joining = pool.submit(core.engine.attach, "endpoint-1")

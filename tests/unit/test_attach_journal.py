@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from attach_world import VF, a_lease
+from pydantic import TypeAdapter
 
 from mooring.attach.journal import Debt, DebtKind, Journal
 from mooring.attach.types import Baseline, Lease, LeaseStep
-from mooring.errors import DeviceBusy, PortBusy
+from mooring.errors import DeviceBusy, PortBusy, StateFileUnusable
 from mooring.host.kernel import VfSettings
 from mooring.pci.address import PciAddress
 
+_FIRST_FORM = """
+CREATE TABLE lease (
+    id TEXT PRIMARY KEY, attachment TEXT NOT NULL UNIQUE, device TEXT NOT NULL UNIQUE, port TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+);
+"""
 OTHER_VF = PciAddress.parse("0000:01:10.2")
 
 
@@ -50,6 +60,51 @@ def test_what_was_written_is_there_for_the_next_process(journal: Journal, path: 
     second.close()
 
 
+def test_a_pf_and_its_vfs_exclude_each_other(journal: Journal) -> None:
+    pf = a_lease().parent
+    journal.add(a_lease())
+    with pytest.raises(DeviceBusy, match=r"0000:01:00\.0 is in use by attachment endpoint-1"):
+        journal.add(another_lease(device=pf))
+    journal.end(a_lease(), owed=None, quarantine=None)
+
+    journal.add(another_lease(device=pf))
+    with pytest.raises(DeviceBusy, match=r"0000:01:10\.0 is in use by attachment endpoint-2"):
+        journal.add(a_lease())
+
+
+def test_leases_without_a_device_do_not_exclude_each_other(journal: Journal) -> None:
+    journal.add(a_lease(device=None, parent=None))
+    journal.add(another_lease(device=None, parent=None))
+
+    assert [lease.device for lease in journal.leases()] == [None, None]
+
+
+def test_a_journal_of_the_first_form_is_read_and_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(_FIRST_FORM)
+        body = json.loads(TypeAdapter(Lease).dump_json(a_lease()))
+        db.execute(
+            "INSERT INTO lease VALUES ('lease-1', 'endpoint-1', ?, 'port-1', ?)",
+            (str(VF), json.dumps({**body, "pci_vendor_info": "8086:10ca"})),
+        )
+
+    journal = Journal(path)
+
+    assert journal.holder(VF) == a_lease()
+    journal.add(another_lease(device=None, parent=None))
+    journal.close()
+
+
+def test_a_journal_of_a_newer_mooring_is_refused(path: Path) -> None:
+    Journal(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA user_version=99")
+
+    with pytest.raises(StateFileUnusable, match="a newer mooring wrote it"):
+        Journal(path)
+
+
 def test_a_vf_is_in_one_lease_only(journal: Journal) -> None:
     journal.add(a_lease())
 
@@ -76,6 +131,9 @@ def test_ending_a_lease_frees_its_vf_and_port_and_notes_the_debt_and_the_quarant
     assert journal.find("endpoint-1") is None
     assert [(entry.id, entry.debt) for entry in journal.debts()] == [(debt_id, owed)]
     assert journal.quarantined() == {VF: "the VLAN stayed at 100"}
+    with pytest.raises(DeviceBusy, match="quarantine"):
+        journal.add(another_lease(device=VF, port=lease.port))
+    journal.acquit(VF)
     journal.add(another_lease(device=VF, port=lease.port))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from mooring.attach.journal import Journal
 from mooring.attach.pool import VfState
 from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import DeviceBusy, DeviceUnusable, NoFreeDevice
+from mooring.host.kernel import VfSettings
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction
 from mooring.pci.device_spec import DeviceSpec
 from mooring.testing.kernel import FakeKernel
+from mooring.testing.switch import FakeSwitch
 
 SPECS = DeviceSpec.parse_all(
     [
@@ -42,7 +44,7 @@ def kernel() -> FakeKernel:
 @pytest.fixture
 def devices(kernel: FakeKernel, tmp_path: Path) -> Iterator[Devices]:
     journal = Journal(tmp_path / "node.sqlite")
-    devices = devices_of(kernel, journal, SPECS)
+    devices = devices_of(kernel, kernel, FakeSwitch(), journal, SPECS)
     devices.pool.rescan()
     yield devices
     journal.close()
@@ -166,3 +168,20 @@ def test_a_named_vf_must_be_free(devices: Devices, kernel: FakeKernel) -> None:
         devices.pool.named(leased.address, "physnet2")
     with pytest.raises(DeviceBusy, match=r"in use by the host, with 192\.0\.2\.1/24"):
         devices.pool.named(taken.address, "physnet2")
+
+
+def test_a_vf_that_is_leased_and_programmed_during_a_look_is_not_called_dirty(
+    kernel: FakeKernel, devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = pf_of(kernel, "enp1s0").vfs[0]
+    read = kernel.read_settings
+
+    def read_late(pf: PhysicalFunction) -> Mapping[int, VfSettings]:
+        if devices.journal.holder(vf.address) is None:
+            lease_of(devices, vf.address)
+            kernel.write_settings(vf, VfSettings(mac="fa:16:3e:00:00:01", vlan=100))
+        return read(pf)
+
+    monkeypatch.setattr(kernel, "read_settings", read_late)
+
+    assert devices.pool.statuses()[0].state is VfState.LEASED

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from attach_world import World
+from attach_world import Core, World
 
 from mooring.attach.pool import VfState
-from mooring.attach.types import Lease, LeaseStep
-from mooring.errors import (
-    KernelRefused,
-    NoFreeDevice,
-)
+from mooring.attach.types import LeaseStep
+from mooring.errors import KernelRefused
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction
 
@@ -67,13 +63,13 @@ def test_a_vf_that_does_not_come_clean_is_kept_away_until_it_does(
     with monkeypatch.context() as broken:
         broken.setattr(world.kernel, "write_settings", refuse)
         world.core.engine.detach("endpoint-1")
-        world.core.engine.sweep()
+        world.core.reconciler.sweep()
 
-    quarantined = [s for s in world.core.engine.status() if s.state is VfState.QUARANTINED]
+    quarantined = [s for s in world.core.devices.pool.statuses() if s.state is VfState.QUARANTINED]
     assert [s.pooled.address for s in quarantined] == [vf.address]
     assert "EIO" in quarantined[0].reason
 
-    world.core.engine.sweep()
+    world.later()
     assert world.unclean() == []
 
 
@@ -92,9 +88,9 @@ def test_dirt_that_somebody_left_on_a_free_vf_is_swept_away_when_it_stays(world:
     vf = world.kernel.vf(PciAddress.parse(SLOT))
     world.kernel.write_settings(vf, replace(world.held(vf.address), vlan=77, trust=True))
 
-    world.core.engine.sweep()
+    world.core.reconciler.sweep()
     assert world.held(vf.address).vlan == 77, "somebody may be preparing it"
-    assert [s.state for s in world.core.engine.status() if s.pooled.address == vf.address] == [VfState.DIRTY]
+    assert [s.state for s in world.core.devices.pool.statuses() if s.pooled.address == vf.address] == [VfState.DIRTY]
 
     world.later()
     assert world.unclean() == []
@@ -167,51 +163,9 @@ def test_one_card_that_cannot_be_read_does_not_take_the_others_with_it(
     world.start()
     world.run(world.port())
 
-    states = {status.pooled.pf.netdev: status for status in world.core.engine.status()}
+    states = {status.pooled.pf.netdev: status for status in world.core.devices.pool.statuses()}
     assert states["enp1s0"].state is VfState.PF_SICK
     assert "EIO" in states["enp1s0"].reason
-
-
-def test_a_restart_leaves_running_containers_alone(world: World) -> None:
-    vf = world.run(world.port())
-    before = world.kernel.state()
-    world.kill()
-
-    world.start()
-
-    assert world.kernel.state() == before
-    lease = world.core.engine.find("endpoint-1")
-    assert lease is not None
-    assert (lease.step, lease.device) == (LeaseStep.READY, vf.address)
-
-
-@pytest.mark.parametrize("step", list(LeaseStep))
-def test_a_daemon_killed_at_any_step_of_an_attachment_leaves_nothing_behind_when_it_returns(
-    world: World, step: LeaseStep
-) -> None:
-    lease = _killed_at(world, step)
-
-    world.start()
-
-    if step is LeaseStep.READY:
-        kept = world.core.engine.find("endpoint-1")
-        assert kept is not None
-        assert kept.device == lease.device
-        world.core.engine.detach("endpoint-1")
-    world.later()
-    assert world.unclean() == []
-
-
-def _killed_at(world: World, step: LeaseStep) -> Lease:
-    """Let an attachment come as far as the journal says a step has begun, its work half done at the most."""
-    lease = world.core.engine.lease(world.request(world.port()))
-    if step is not LeaseStep.LEASED:
-        world.core.engine.attach("endpoint-1")
-        attached = world.core.engine.find("endpoint-1")
-        assert attached is not None
-        lease = world.core.journal.save(replace(attached, step=step))
-    world.kill()
-    return lease
 
 
 def test_after_a_reboot_the_leases_are_history_and_the_ports_are_unbound(world: World) -> None:
@@ -224,26 +178,48 @@ def test_after_a_reboot_the_leases_are_history_and_the_ports_are_unbound(world: 
     assert world.unclean() == []
 
 
-def test_each_kernel_call_of_an_attach_that_fails_leaves_the_host_clean(world: World) -> None:
-    _fail_each_call(world, reply_lost=False)
+def started_without_rounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the daemon as far as its door: no round is made yet."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Core, "round", lambda _: None)
+        world.start()
 
 
-def test_each_kernel_call_whose_reply_is_lost_leaves_the_host_clean(world: World) -> None:
-    _fail_each_call(world, reply_lost=True)
+def test_after_a_reboot_the_door_opens_without_a_question_to_neutron(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        world.run(world.port(), f"endpoint-{number}")
+    world.kill()
+    world.kernel.reboot()
+    world.neutron.calls.clear()
+
+    started_without_rounds(world, monkeypatch)
+
+    assert world.neutron.calls == []
+    assert world.core.journal.leases() == ()
+    world.later()
+    assert world.unclean() == []
 
 
-def _fail_each_call(world: World, *, reply_lost: bool) -> None:
-    """Let the first call of a container's life fail, then the second, and so on, until none is left to fail."""
-    for number in range(1, 100):
-        port, attachment = world.port(), f"endpoint-{number}"
-        before = world.kernel.calls
-        world.kernel.fail_call(number, reply_lost=reply_lost)
-        with suppress(KernelRefused, NoFreeDevice):
-            world.run(port, attachment)
-        world.core.engine.detach(attachment)
-        if world.kernel.calls - before < number:
-            assert number > 10
-            return
-        world.later()
-        assert world.unclean() == [], f"after failing call {number}"
-    pytest.fail("a container's life never ended")
+def test_an_open_vswitch_that_is_slow_after_a_reboot_does_not_keep_the_door_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        world.run(world.port(vnic_type="normal"), f"endpoint-{number}")
+    world.kill()
+    world.kernel.reboot()
+    unplug, began = world.switch.unplug, world.now_s
+
+    def slowly(name: str) -> None:
+        world.now_s += 8
+        unplug(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.switch, "unplug", slowly)
+        started_without_rounds(world, monkeypatch)
+
+    assert world.now_s - began == 16
+    assert {lease.step for lease in world.core.journal.leases()} == {LeaseStep.RELEASING}
+    world.later()
+    assert world.unclean() == []

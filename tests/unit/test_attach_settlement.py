@@ -31,7 +31,7 @@ def test_removal_does_not_wait_for_a_neutron_that_is_away_and_pays_later(world: 
     world.end()
 
     assert [entry.debt.port.id for entry in world.core.journal.debts()] == [port.id]
-    assert all(status.state is VfState.FREE for status in world.core.engine.status())
+    assert all(status.state is VfState.FREE for status in world.core.devices.pool.statuses())
     world.neutron.unreachable = False
     world.core.settlement.settle()
     assert world.unclean() == []
@@ -141,19 +141,3 @@ def test_a_port_that_a_lost_journal_left_bound_here_is_served_again_from_any_vf(
     assert again.address != vf.address
     world.end("endpoint-2")
     assert world.neutron.now(port.id).profile == {}
-
-
-@pytest.mark.parametrize("reply_lost", [False, True], ids=["refused", "reply-lost"])
-@pytest.mark.parametrize("number", [1, 2])
-def test_each_neutron_call_that_fails_leaves_nothing_bound(world: World, number: int, *, reply_lost: bool) -> None:
-    world.core.engine.lease(world.request(world.port()))
-    world.neutron.fail_call(number, reply_lost=reply_lost)
-
-    try:
-        world.core.engine.attach("endpoint-1")
-    except NeutronUnreachable:
-        assert number == 1
-    world.core.engine.detach("endpoint-1")
-    world.later()
-
-    assert world.unclean() == []

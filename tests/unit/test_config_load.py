@@ -49,8 +49,22 @@ def test_a_device_spec_and_the_bus_are_enough(write: Write, monkeypatch: pytest.
     assert loaded.settings.host == "node1"
     assert loaded.settings.state_dir == Path("/var/lib/mooring")
     assert loaded.settings.plugin_socket == Path("/run/docker/plugins/kuryr.sock")
+    assert loaded.settings.docker_url == "unix:///var/run/docker.sock"
+    assert loaded.settings.metrics_address == ("127.0.0.1", 9709)
     assert loaded.settings.port_drivers == ("sriov",)
     assert [spec.physical_network for spec in loaded.settings.device_specs] == ["physnet1"]
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("", None), ("10.0.0.1:80", ("10.0.0.1", 80)), ("[::1]:9709", ("::1", 9709)), ("localhost:1", ("localhost", 1))],
+)
+def test_metrics_may_be_read_where_the_file_says_or_nowhere(
+    write: Write, written: str, address: tuple[str, int] | None
+) -> None:
+    loaded = load([write(MINIMAL + f"[DEFAULT]\nmetrics_address = {written}\n")])
+
+    assert loaded.settings.metrics_address == address
 
 
 def test_the_guides_snippet_enables_sriov(write: Write) -> None:
@@ -105,6 +119,10 @@ def test_the_environment_changes_nothing(write: Write, monkeypatch: pytest.Monke
         ("[DEFAULT]\nconfig_source = x\n", "[DEFAULT] config_source: unknown option"),
         ("[DEFAULT]\ndebug = maybe\n", "[DEFAULT] debug = maybe: Unexpected boolean value 'maybe'"),
         ("[DEFAULT]\nstate_dir = state\n", "[DEFAULT] state_dir = state:"),
+        ("[DEFAULT]\ndocker_url = tcp://10.0.0.1:2375\n", "[DEFAULT] docker_url = tcp://10.0.0.1:2375:"),
+        ("[DEFAULT]\nmetrics_address = 9709\n", "[DEFAULT] metrics_address = 9709: it is not address:port; write,"),
+        ("[DEFAULT]\nmetrics_address = ::1:9709\n", "[DEFAULT] metrics_address = ::1:9709: it is not address:port"),
+        ("[DEFAULT]\nmetrics_address = a:65536\n", "[DEFAULT] metrics_address = a:65536: it is not address:port"),
         ("[DEFAULT]\ncapability_scope = swarm\n", "Valid values are [local, global], but found 'swarm'"),
         ("[binding]\nveth_dst_prefix = interface-name\n", "[binding] veth_dst_prefix = interface-name:"),
         ("[neutron]\ntimeout = 0\n", "[neutron] timeout = 0: Should be greater than or equal to 0.1"),

@@ -28,6 +28,7 @@ class OneLink:
     mac: str = "02:00:00:00:00:01"
     renamed_meanwhile: list[str] = field(default_factory=list)
     mac_errors: list[int] = field(default_factory=list)
+    hears_all: bool = False
 
     def __post_init__(self) -> None:
         (self.interfaces / self.name).mkdir(parents=True)
@@ -50,7 +51,7 @@ class OneLink:
 
     def read_link(self, _: int) -> Link:
         netdev = Netdev(name=self.name, index=7, mac=self.mac, mtu=1500, up=False, carrier=False)
-        return Link(netdev=netdev, parent=str(ADDRESS))
+        return Link(netdev=netdev, hears_all=self.hears_all)
 
 
 @pytest.fixture
@@ -81,6 +82,20 @@ def adopt(root: Path) -> Netdev:
 def test_a_driver_that_is_still_resetting_is_asked_again(tmp_path: Path, link: OneLink) -> None:
     link.mac_errors = [EAGAIN, EAGAIN]
     assert (adopt(tmp_path).mac, link.name) == (MAC, "vf0")
+
+
+@pytest.mark.parametrize("where", ["here", "in a container"])
+def test_an_interface_with_a_macvtap_on_it_is_made_anew(
+    tmp_path: Path, link: OneLink, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    rebound: list[object] = []
+    monkeypatch.setattr(adoption, "rebind", lambda *given: rebound.append(given))
+    if where == "here":
+        (link.interfaces / "eth0" / "upper_tap0").mkdir()
+    else:
+        link.hears_all = True
+    adopt(tmp_path)
+    assert len(rebound) == 1
 
 
 def test_an_interface_that_is_renamed_meanwhile_is_looked_up_again(

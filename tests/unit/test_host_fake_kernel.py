@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from kernel_contract import KernelContract
 
 from mooring.errors import DeviceGone, KernelRefused
-from mooring.host.kernel import VfSettings
+from mooring.host.kernel import VfCounters, VfSettings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction, VirtualFunction
 from mooring.testing.kernel import FakeKernel
@@ -27,6 +29,7 @@ class FakeWorld:
         self.add_upper = self.kernel.add_upper
         self.bind_driver = self.kernel.bind_driver
         self.set_pf_up = self.kernel.set_pf_up
+        self.set_vf_count = self.kernel.set_vf_count
 
 
 class TestFakeKernel(KernelContract):
@@ -118,3 +121,39 @@ def test_a_driver_may_lack_spoof_checking() -> None:
     pf = kernel.add_pf(str(PF), "enp1s0", unsupported=frozenset({"spoof_check"}))
     assert kernel.read_settings(pf)[0].spoof_check is None
     assert kernel.write_settings(pf.vfs[0], VfSettings(mac=MAC, spoof_check=True)) == {"spoof_check"}
+
+
+def test_a_card_that_counts_tells_what_it_counted() -> None:
+    kernel = FakeKernel()
+    pf = kernel.add_pf(str(PF), "enp1s0", vfs=2, driver="ice")
+    kernel.count_traffic(pf.vfs[1], VfCounters(rx_packets=7))
+    assert kernel.counters(pf) == {0: VfCounters(), 1: VfCounters(rx_packets=7)}
+
+
+def test_several_changes_are_one_wake_up(kernel: FakeKernel) -> None:
+    with kernel.events() as events:
+        assert not events.wait(0)
+        kernel.set_pf_up(card(kernel), up=False)
+        kernel.unplug(first(kernel))
+        assert events.wait(0)
+        assert not events.wait(0)
+
+
+def test_who_began_to_listen_later_hears_of_what_came_then(kernel: FakeKernel) -> None:
+    kernel.set_pf_up(card(kernel), up=False)
+    with kernel.events() as events:
+        assert not events.wait(0)
+
+
+def test_who_waits_is_woken(kernel: FakeKernel) -> None:
+    with kernel.events() as events, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(events.wait, 60)
+        kernel.set_vf_count(card(kernel), 0)
+        assert waiting.result()
+
+
+def test_vfs_that_a_program_holds_cannot_be_removed(kernel: FakeKernel) -> None:
+    kernel.bind_vfio(first(kernel))
+    kernel.open_vfio(first(kernel))
+    with pytest.raises(KernelRefused, match="still at it"):
+        kernel.resize(card(kernel), 0)

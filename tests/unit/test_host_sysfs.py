@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ class Tree:
         self.root = root
         self.devices = root / "bus/pci/devices"
         self.devices.mkdir(parents=True)
+        (root / "class/net").mkdir(parents=True)
 
     def device(self, address: str, **files: str) -> Path:
         path = self.devices / address
@@ -35,6 +37,7 @@ class Tree:
         (self.devices / address / "driver").symlink_to(target)
         for interface in interfaces:
             (self.devices / address / "net" / interface).mkdir(parents=True)
+            (self.root / "class/net" / interface).symlink_to(f"../../bus/pci/devices/{address}/net/{interface}")
 
     def card(self, address: str, *vfs: str, **files: str) -> None:
         path = self.device(address, **{"sriov_totalvfs": "7", "sriov_vf_device": "10ca", **files})
@@ -90,6 +93,24 @@ def test_a_card_is_read_with_its_vfs(tree: Tree) -> None:
             elsewhere=False,
         ),
     )
+
+
+def test_an_interface_that_is_not_listed_among_this_namespaces_is_looked_for_at_its_device(tree: Tree) -> None:
+    tree.card(PF, VF0, VF1)
+    for vf, interface in ((VF0, "eth0"), (VF1, "eth1")):
+        tree.bind(vf, "igbvf", interface)
+    (tree.root / "class/net/eth1").unlink()
+    (tree.root / "class/net/bonding_masters").touch()
+    (tree.root / "class/net/lo").symlink_to("../../devices/virtual/net/lo")
+    assert [vf.netdev for vf in only_card(tree).vfs] == ["eth0", "eth1"]
+
+
+def test_a_vf_with_two_interfaces_has_the_first_ports(tree: Tree) -> None:
+    tree.card(PF, VF0)
+    tree.bind(VF0, "mlx4_core", "b_first", "a_second")
+    for interface, dev_port in (("b_first", "0"), ("a_second", "1")):
+        (tree.devices / VF0 / "net" / interface / "dev_port").write_text(dev_port)
+    assert [vf.netdev for vf in only_card(tree).vfs] == ["b_first"]
 
 
 def test_an_unknown_numa_node_is_none(tree: Tree) -> None:
@@ -163,6 +184,41 @@ def test_a_card_whose_interface_is_in_another_namespace_has_none(tree: Tree) -> 
     tree.bind(PF, "igb")
     (tree.devices / PF / "net").mkdir()
     assert only_card(tree).netdev is None
+
+
+def test_the_index_of_an_interface_is_read_below_its_device(tree: Tree) -> None:
+    tree.card(PF)
+    sysfs, address = Sysfs(tree.root), PciAddress.parse(PF)
+    assert sysfs.interface_index(address) is None
+    tree.bind(PF, "igb", "enp1s0")
+    assert sysfs.interface_index(address) is None  # it is on its way out
+    (tree.devices / PF / "net/enp1s0/ifindex").write_text("12\n")
+    assert sysfs.interface_index(address) == 12
+
+
+@pytest.mark.parametrize(
+    ("offset", "stride"),
+    [("128", "2"), ("127", "2"), ("128", "4"), ("0", "0")],
+    ids=["where the card says", "between two", "elsewhere", "no VFs when it was read"],
+)
+def test_a_vf_is_known_by_its_pfs_link_wherever_it_lies(tree: Tree, offset: str, stride: str) -> None:
+    tree.card(PF, VF0, VF1, sriov_offset=offset, sriov_stride=stride)
+    assert [find_vf(tree, address).index for address in (VF0, VF1)] == [0, 1]
+
+
+def test_a_vf_is_found_without_a_look_at_its_siblings(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.card(PF, VF0, VF1, sriov_offset="128", sriov_stride="2")
+    tree.bind(VF1, "igbvf", "eth1")
+    looked_at: list[str] = []
+    really = os.listdir
+
+    def listed(path: str) -> list[str]:
+        looked_at.append(path)
+        return really(path)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    assert find_vf(tree, VF1).index == 1
+    assert looked_at == [str(tree.devices / VF1 / "net")]
 
 
 def test_a_plain_device_is_found_for_what_it_is(tree: Tree) -> None:

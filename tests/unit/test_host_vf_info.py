@@ -6,9 +6,17 @@ import struct
 import pytest
 
 from mooring.host.failures import NetlinkError
-from mooring.host.kernel import LinkState, VfSettings
+from mooring.host.kernel import LinkState, VfCounters, VfSettings
 from mooring.host.links import ifinfmsg
-from mooring.host.vf_info import IFLA_NUM_VF, IFLA_VFINFO_LIST, VfAttribute, parse_vf, vf_change, vf_entries
+from mooring.host.vf_info import (
+    IFLA_NUM_VF,
+    IFLA_VFINFO_LIST,
+    VfAttribute,
+    parse_counters,
+    parse_vf,
+    vf_change,
+    vf_entries,
+)
 
 MAC = "fa:16:3e:00:00:0a"
 _NUMBER = struct.Struct("=I")
@@ -43,6 +51,13 @@ def vf_entry(
     )
 
 
+def counted_entry(index: int, *counters: int) -> bytes:
+    """Encode a VF with the statistics that follow its settings; the kernel numbers them from 0 and leaves out 6."""
+    kinds = [kind for kind in range(9) if kind != 6]
+    counts = b"".join(attribute(kind, struct.pack("=Q", count)) for kind, count in zip(kinds, counters, strict=False))
+    return attribute(1, vf_entry(index)[4:] + attribute(8, attribute(6, b"") + counts))
+
+
 def message(*entries: bytes, count: int | None = None) -> bytes:
     """Encode the attributes around a VF list, whose 16-bit length wraps as the kernel's does."""
     vf_list = b"".join(entries)
@@ -52,7 +67,7 @@ def message(*entries: bytes, count: int | None = None) -> bytes:
 
 
 def parse_vf_list(data: bytes) -> dict[int, VfSettings]:
-    return {index: parse_vf(data, *place) for index, place in vf_entries(data, 0).items()}
+    return {index: parse_vf(entry) for index, entry in vf_entries(data, 0).items()}
 
 
 def test_a_vf_is_read_attribute_by_attribute() -> None:
@@ -100,6 +115,37 @@ def test_a_list_that_misses_vfs_is_an_error() -> None:
 def test_a_list_cut_short_is_an_error() -> None:
     with pytest.raises(NetlinkError, match="counts 2 VFs but lists 1"):
         parse_vf_list(message(vf_entry(0), vf_entry(1))[:-40])
+
+
+@pytest.mark.parametrize("count", [1, 7, 221, 222, 256])
+def test_counters_are_read_by_the_index_of_the_vf(count: int) -> None:
+    entries = vf_entries(message(*(counted_entry(index, *range(index, index + 8)) for index in range(count))), 0)
+    last = count - 1
+    assert len(entries) == count
+    assert parse_counters(entries[last]) == VfCounters(
+        rx_packets=last,
+        tx_packets=last + 1,
+        rx_bytes=last + 2,
+        tx_bytes=last + 3,
+        broadcast=last + 4,
+        multicast=last + 5,
+        rx_dropped=last + 6,
+        tx_dropped=last + 7,
+    )
+
+
+def test_counters_have_64_bits() -> None:
+    entries = vf_entries(message(counted_entry(0, 2**64 - 1)), 0)
+    assert parse_counters(entries[0]) == VfCounters(rx_packets=2**64 - 1)
+
+
+def test_a_vf_of_which_nothing_was_asked_has_no_counters() -> None:
+    assert parse_counters(vf_entries(message(vf_entry(0)), 0)[0]) is None
+
+
+def test_counters_do_not_disturb_the_settings() -> None:
+    entries = [vf_entries(message(entry), 0)[3] for entry in (vf_entry(3), counted_entry(3, 1, 2))]
+    assert parse_vf(entries[0]) == parse_vf(entries[1])
 
 
 def encoded(vf_index: int, kind: VfAttribute, wanted: VfSettings) -> bytes:

@@ -14,14 +14,16 @@ SOURCE = Path(__file__).parents[2] / "src"
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.errors": (),
     "mooring.suggestions": (),
+    "mooring.plugins": (),
     "mooring.statefile": ("mooring.errors",),
     "mooring.pci": ("mooring.errors", "mooring.suggestions"),
     "mooring.host": ("mooring.errors", "mooring.pci"),
     "mooring.neutron": ("mooring.errors", "mooring.pci"),
-    "mooring.config": ("mooring.errors", "mooring.suggestions", "mooring.pci"),
+    "mooring.config": ("mooring.errors", "mooring.suggestions", "mooring.plugins", "mooring.pci"),
     "mooring.attach": (
-        *("mooring.errors", "mooring.pci", "mooring.statefile", "mooring.host.kernel"),
-        *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
+        *("mooring.errors", "mooring.plugins", "mooring.pci", "mooring.statefile"),
+        *("mooring.host.kernel", "mooring.host.virtual"),
+        *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding", "mooring.neutron.qos"),
     ),
     "mooring.libnetwork": (
         *("mooring.errors", "mooring.suggestions", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
@@ -30,8 +32,10 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     # A fake replaces what talks, and shares the rules about what is said.
     "mooring.testing": (
         *("mooring.errors", "mooring.pci", "mooring.attach.types", "mooring.neutron.api", "mooring.neutron.model"),
-        *("mooring.host.kernel", "mooring.host.failures", "mooring.host.settings", "mooring.host.vf_info"),
+        *("mooring.host.kernel", "mooring.host.failures", "mooring.host.settings", "mooring.host.resizing"),
+        "mooring.host.vf_info",
         *("mooring.neutron.ports", "mooring.neutron.networks", "mooring.neutron.resources", "mooring.neutron.parse"),
+        "mooring.neutron.news",
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),
@@ -46,8 +50,11 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "pyroute2": ("mooring.host",),
     "keystoneauth1": ("mooring.neutron", "mooring.config"),
     "oslo_messaging": ("mooring.neutron", "mooring.config"),
+    "oslo_service": ("mooring.neutron",),
     "oslo_config": ("mooring.config", "mooring.neutron"),
     "sqlite3": ("mooring.statefile",),
+    "docker": ("mooring.node.docker",),
+    "prometheus_client": ("mooring.node.metrics", "mooring.node.host_metrics"),
 }
 
 Imports = Mapping[str, frozenset[str]]

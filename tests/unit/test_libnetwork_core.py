@@ -125,10 +125,10 @@ def test_a_container_removed_while_neutron_was_down_may_start_again_with_its_por
 def test_a_port_of_a_kind_that_is_not_served_is_refused_in_so_many_words(
     host: attach_world.World, docker: Dockerd
 ) -> None:
-    host.port(address="10.10.0.5", vnic_type="normal")
+    host.port(address="10.10.0.5", vnic_type="vdpa")
     made = docker.create_network("10.10.0.0/24", options=options(host))
 
-    with pytest.raises(DockerError, match="has vnic_type normal, which cannot be served here"):
+    with pytest.raises(DockerError, match="has vnic_type vdpa, which cannot be served here"):
         docker.run(made, ip="10.10.0.5")
 
     assert host.unclean() == []

@@ -769,7 +769,7 @@ class TestLateAndRepeatedCalls:
 
         value = world.docker.call("NetworkDriver.EndpointOperInfo", ids)["Value"]
 
-        assert (value["port"], value["pci_slot"]) == (port.id, "0000:0a:00.1")
+        assert (value["port"], value["device"]) == (port.id, "0000:0a:00.1")
 
     def test_published_ports_are_accepted(self, world: World) -> None:
         portmap = [{"Proto": 6, "IP": "", "Port": 80, "HostIP": "0.0.0.0", "HostPort": 8080, "HostPortEnd": 8080}]

@@ -152,13 +152,13 @@ class TestOnAUnixSocket:
         thread.join(timeout=10)
         assert not thread.is_alive()
 
-    def test_the_plugin_answers_call_after_call_on_one_connection(self, served: Path) -> None:
+    def test_each_call_ends_its_connection_so_that_none_breaks_under_the_next_call(self, served: Path) -> None:
         connection = UnixConnection(served)
         for body in (None, b""):
             connection.request("POST", "/Plugin.Activate", body=body)
             answer = connection.getresponse()
+            assert answer.getheader("Connection") == "close"
             assert json.loads(answer.read()) == {"Implements": ["NetworkDriver", "IpamDriver"]}
-        connection.close()
 
     def test_a_refusal_reaches_the_engine(self, served: Path) -> None:
         connection = UnixConnection(served)
@@ -188,31 +188,122 @@ class TestOnAUnixSocket:
         server.stop()
         thread.join(timeout=10)
 
-    def test_stopping_answers_the_calls_under_way_and_those_that_wait_for_a_thread(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        handler = Slow()
-        server = PluginServer(PluginApp({"A.Slow": Route(handler, NoArguments)}), listen(path), threads=1)
-        queued = threading.Semaphore(0)
-        dispatcher = server._server.task_dispatcher
-        add_task = dispatcher.add_task
-        monkeypatch.setattr(dispatcher, "add_task", lambda task: (add_task(task), queued.release()))
+    def test_a_removal_is_answered_however_many_joins_wait(self, path: Path) -> None:
+        release, waiting = threading.Event(), threading.Semaphore(0)
+
+        def wait(_: Message) -> Reply:
+            waiting.release()
+            assert release.wait(timeout=20)
+            return Reply()
+
+        app = PluginApp({"A.Join": Route(wait, NoArguments), "A.Leave": Route(lambda _: Reply(), NoArguments)})
+        server = PluginServer(app, listen(path))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        joins = [UnixConnection(path) for _ in range(120)]
+        for join in joins:
+            join.request("POST", "/A.Join")
+            assert waiting.acquire(timeout=10), "it waits for a thread"
+
+        removal = UnixConnection(path)
+        removal.request("POST", "/A.Leave")
+        assert removal.getresponse().status == 200
+
+        release.set()
+        assert {join.getresponse().status for join in joins} == {200}
+        for connection in (removal, *joins):
+            connection.close()
+        server.stop()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+    def test_stopping_answers_the_calls_under_way(self, path: Path) -> None:
+        handler, draining = Slow(), threading.Event()
+        app = PluginApp({"A.Slow": Route(handler, NoArguments)})
+        stopped = lambda: server._stopping.is_set() and draining.set()  # noqa: E731
+        server = PluginServer(app, listen(path), on_round=stopped)
         thread = threading.Thread(target=server.run)
         thread.start()
         first, second = UnixConnection(path), UnixConnection(path)
         for connection in (first, second):
             connection.request("POST", "/A.Slow")
-            assert queued.acquire(timeout=10)
+            assert handler.arrived.wait(timeout=10)
+            handler.arrived.clear()
 
         server.stop()
 
-        assert queued.acquire(timeout=10), "nobody waits for the calls"
+        assert draining.wait(timeout=10), "nobody waits for the calls"
         handler.release.set()
         for connection in (first, second):
             assert connection.getresponse().status == 200
             connection.close()
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+    def test_what_is_not_accepted_any_more_waits_for_the_next_daemon(self, path: Path) -> None:
+        manager = listen(path)
+        connection = UnixConnection(path)
+        for _ in range(2):
+            connection.request("POST", "/A.Fast")
+            server = PluginServer(PluginApp({"A.Fast": Route(lambda _: Reply(), NoArguments)}), manager.dup())
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            assert connection.getresponse().status == 200
+            connection.close()
+            server.stop()
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+        assert path.is_socket()
+        manager.close()
+
+    def test_stopping_hears_out_who_is_connected_but_has_not_finished_asking(self, path: Path) -> None:
+        handler = Slow()
+        app = PluginApp({"A.Slow": Route(handler, NoArguments)}, {"A.Fast": Route(lambda _: Reply(), NoArguments)})
+        server = PluginServer(app, listen(path))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        halfway, slow = UnixConnection(path), UnixConnection(path)
+        halfway.connect()
+        halfway.sock.sendall(b"POST /A.Fast HTTP/1.1\r\nHost: docker\r\n")
+        slow.request("POST", "/A.Slow")
+        assert handler.arrived.wait(timeout=10)
+
+        server.stop()
+        handler.release.set()
+        assert slow.getresponse().status == 200
+        halfway.sock.sendall(b"Content-Length: 0\r\n\r\n")
+
+        answer = http.client.HTTPResponse(halfway.sock)
+        answer.begin()
+        assert answer.status == 200
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        for connection in (halfway, slow):
+            connection.close()
+
+    def test_stopping_does_not_wait_for_who_asks_nothing(self, path: Path) -> None:
+        server = PluginServer(PluginApp({}), listen(path), patience_s=3600)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        idle = UnixConnection(path)
+        idle.connect()
+
+        server.stop()
+
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        idle.close()
+
+    def test_a_server_that_lives_says_so(self, path: Path) -> None:
+        said = threading.Event()
+        server = PluginServer(PluginApp({}), listen(path), on_round=said.set)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+
+        assert said.wait(timeout=10)
+
+        server.stop()
+        thread.join(timeout=10)
 
     def test_stopping_does_not_wait_for_ever(self, path: Path) -> None:
         handler = Slow()
@@ -234,7 +325,10 @@ class TestOnAUnixSocket:
     def test_a_socket_that_nobody_listens_on_is_replaced(self, path: Path) -> None:
         listen(path).close()
 
-        listen(path).close()
+        with listen(path) as listener, socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(str(path))
+            accepted, _ = listener.accept()
+            accepted.close()
 
     def test_a_second_daemon_is_refused(self, path: Path) -> None:
         first = listen(path)

@@ -17,6 +17,7 @@ from mooring.config.session import neutron_session
 from mooring.config.settings import NeutronSettings
 from mooring.errors import NeutronConflict, NeutronRefused, NeutronUnreachable, PortBusy, PortNotFound
 from mooring.neutron.api import Binding
+from mooring.neutron.model import Port
 from mooring.neutron.rest import NeutronGateway
 
 PORT: dict[str, Any] = {
@@ -173,6 +174,20 @@ def test_every_answer_that_is_no_port_is_an_error_of_ours(
         gateway.port("p1")
 
     assert type(raised.value) is expected
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+def test_what_keystone_refuses_is_no_answer_of_neutrons(script: Script, status: int) -> None:
+    options = {"auth_url": f"{script.url}/v3", "user_id": "u1", "password": "x", "project_id": "project-1"}
+    script.says((status, {"error": {"code": status, "message": "Keystone is sick"}}))
+    gateway = NeutronGateway(neutron_session(NeutronSettings(auth_type="v3password", auth_options=options)))
+
+    with pytest.raises(NeutronUnreachable, match=rf"Keystone: .*HTTP {status}") as unbinding:
+        gateway.unbind(Port(id="p1", network_id="n1", mac="fa:16:3e:00:00:01", revision=7), restore={})
+    with pytest.raises(NeutronUnreachable):
+        gateway.delete_port("p1")
+
+    assert ("check the account" in str(unbinding.value)) == (status in (401, 403))
 
 
 def test_a_refusal_tells_what_was_done_the_status_neutrons_words_and_the_request(

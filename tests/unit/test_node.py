@@ -27,6 +27,10 @@ except ValueError:
     logging.getLogger("library").exception("failed")
 logging.getLogger("library").warning("told\\ntwice")
 logging.getLogger("library").info("details")
+with structlog.contextvars.bound_contextvars(attachment="endpoint-1", port="port-1", device="0000:02:10.0"):
+    log.info("vf.programmed", vlan=100)
+    logging.getLogger("library").warning("slow")
+log.info("node.idle")
 """
 
 
@@ -54,8 +58,12 @@ def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if value is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", value)
+    told: list[object] = []
+    monkeypatch.setattr(socket.socket, "sendto", lambda *sent: told.append(sent))
 
     notify("READY=1")
+
+    assert told == []
 
 
 def logged(*, debug: bool) -> list[str]:
@@ -67,7 +75,7 @@ def logged(*, debug: bool) -> list[str]:
 
 
 def test_every_event_is_one_line_of_keys_and_values() -> None:
-    bound, broken, failed, library = logged(debug=False)
+    bound, broken, failed, library, *_ = logged(debug=False)
 
     assert bound == 'level=info event=vf.bound device=0000:02:10.0 reason="two words" fatal=false'
     assert broken.startswith('level=error event=round.broken exception="Traceback (most recent call last):\\n')
@@ -75,6 +83,16 @@ def test_every_event_is_one_line_of_keys_and_values() -> None:
         "level=ERROR logger=library event='failed' exception='Traceback (most recent call last):\\n"
     )
     assert library == "level=WARNING logger=library event='told\\ntwice'"
+
+
+def test_what_a_line_is_about_stands_in_it_whoever_wrote_it() -> None:
+    about = "attachment=endpoint-1 device=0000:02:10.0 port=port-1"
+
+    *_, ours, theirs, later = logged(debug=False)
+
+    assert sorted(ours.split()) == sorted(f"level=info event=vf.programmed vlan=100 {about}".split())
+    assert theirs == f"level=WARNING logger=library event='slow' {about}"
+    assert later == "level=info event=node.idle"
 
 
 def test_debugging_shows_more_of_ours_and_of_libraries() -> None:

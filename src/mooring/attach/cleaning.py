@@ -9,7 +9,7 @@ import structlog
 
 from mooring.attach.journal import Journal
 from mooring.attach.types import Baseline
-from mooring.host.kernel import Kernel, LinkState, VfSettings
+from mooring.host.kernel import VFIO, Kernel, LinkState, VfSettings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
 
@@ -49,16 +49,21 @@ class Cleaner:
         if self._journal.baseline(vf.address, boot_id) is None:
             self._journal.record_baseline(vf.address, boot_id, self._baseline(vf, settings))
 
-    def clean(self, vf: VirtualFunction) -> None:
-        """Bring a VF home and restore its baseline, every attribute of it.
+    def clean(self, vf: VirtualFunction, *, driver: str | None = None) -> None:
+        """Bring a VF home to its network driver and restore its baseline, every attribute of it.
 
-        Raises KernelRefused, NotClean or DeviceGone when the VF does not read back as it was written.
+        ``driver`` is the one that it is to be kept bound to afterwards (None: its network driver). Raises
+        KernelRefused, NotClean or DeviceGone when the VF does not read back as it was written.
         """
+        if vf.driver in (VFIO, None):  # on the way to or from vfio-pci when mooring was killed, it has none
+            self._kernel.release_vfio(vf, name=interface_name(vf.address))
         wanted = self._baseline(vf, VfSettings(mac=_NO_MAC)).settings
         missing = self._kernel.write_settings(vf, wanted)
         if missing:
-            log.warning("vf.cannot-reset", vf=str(vf.address), settings=sorted(missing))
+            log.warning("vf.cannot-reset", device=str(vf.address), settings=sorted(missing))
         self._kernel.adopt_mac(vf, wanted.mac, name=interface_name(vf.address))
+        if driver == VFIO:
+            self._kernel.bind_vfio(vf)
 
     def _baseline(self, vf: VirtualFunction, seen: VfSettings) -> Baseline:
         """Return the VF's baseline as recorded, or as it would be from what is seen now."""

@@ -8,21 +8,29 @@ from mooring.attach.cleaning import Cleaner
 from mooring.attach.journal import Journal
 from mooring.attach.pool import VfPool
 from mooring.host.kernel import Kernel
+from mooring.host.virtual import Switch, VirtualLinks
 from mooring.pci.device_spec import DeviceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Devices:
-    """The kernel, the journal that says who holds what, and between them the pool and the way back to clean."""
+    """The kernel, the journal that says who holds what, and between them the pool and the way back to clean.
+
+    ``links`` and ``switch`` are for ports that are no VF's own interface.
+    """
 
     kernel: Kernel
+    links: VirtualLinks
+    switch: Switch
     journal: Journal
     cleaner: Cleaner
     pool: VfPool
 
 
-def devices_of(kernel: Kernel, journal: Journal, specs: tuple[DeviceSpec, ...]) -> Devices:
+def devices_of(
+    kernel: Kernel, links: VirtualLinks, switch: Switch, journal: Journal, specs: tuple[DeviceSpec, ...]
+) -> Devices:
     """Put the parts together for the devices that the specs admit."""
     cleaner = Cleaner(kernel=kernel, journal=journal)
     pool = VfPool(kernel=kernel, journal=journal, cleaner=cleaner, specs=specs)
-    return Devices(kernel=kernel, journal=journal, cleaner=cleaner, pool=pool)
+    return Devices(kernel=kernel, links=links, switch=switch, journal=journal, cleaner=cleaner, pool=pool)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from mooring.attach.types import Baseline, Lease, LeaseStep
+from mooring.attach.types import Baseline, Lease, LeaseStep, short_id
 from mooring.errors import DeviceBusy, PortBusy
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
@@ -42,6 +42,20 @@ CREATE TABLE IF NOT EXISTS debt (
     attempts INTEGER NOT NULL DEFAULT 0,
     last_error TEXT NOT NULL DEFAULT ''
 );
+"""
+
+# A lease may have no device: a veth pair has none.
+_SCHEMA_2: Final = """
+CREATE TABLE lease_2 (
+    id TEXT PRIMARY KEY,
+    attachment TEXT NOT NULL UNIQUE,
+    device TEXT UNIQUE,
+    port TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+);
+INSERT INTO lease_2 SELECT id, attachment, device, port, body FROM lease;
+DROP TABLE lease;
+ALTER TABLE lease_2 RENAME TO lease;
 """
 
 _LEASE: Final = TypeAdapter(Lease)
@@ -88,7 +102,7 @@ def _dump(adapter: TypeAdapter[Any], value: object) -> str:
 def holder_words(lease: Lease) -> tuple[str, str]:
     """Return who holds a device, and what a Docker user can do about it: an attachment's id is an endpoint's."""
     return (
-        f"attachment {lease.attachment[:12]}",
+        f"attachment {short_id(lease.attachment)}",
         "remove its container first ('docker network inspect' shows whose endpoint it is)",
     )
 
@@ -97,7 +111,7 @@ class Journal:
     """Leases, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -106,17 +120,24 @@ class Journal:
     # Leases
 
     def add(self, lease: Lease, *, settles: DebtEntry | None = None) -> None:
-        """Write a new lease; raise DeviceBusy or PortBusy when another lease holds its VF or its port.
+        """Write a new lease; raise DeviceBusy or PortBusy when another lease holds its device or its port.
 
+        A PF is not to be had while one of its VFs is leased, nor a VF while its PF is; nor is what is quarantined.
         ``settles`` is a debt that the new lease makes void, struck out in the same transaction.
         """
         with self._file.transaction() as db:
-            if (holder := self._lease_where("device", str(lease.device))) is not None:
-                raise DeviceBusy(lease.device, *holder_words(holder))
+            if lease.device is not None:
+                self._require_available(lease.device, lease.parent)
             self.require_unleased(lease.port.id)
             db.execute(
                 "INSERT INTO lease VALUES (?, ?, ?, ?, ?)",
-                (lease.id, lease.attachment, str(lease.device), lease.port.id, _dump(_LEASE, lease)),
+                (
+                    lease.id,
+                    lease.attachment,
+                    None if lease.device is None else str(lease.device),
+                    lease.port.id,
+                    _dump(_LEASE, lease),
+                ),
             )
             if settles is not None:
                 db.execute("DELETE FROM debt WHERE id = ?", (settles.id,))
@@ -130,8 +151,8 @@ class Journal:
     def note_port(self, lease: Lease, port: Port) -> None:
         """Keep what Neutron last said of a ready lease's port; a lease that has moved on is left alone."""
         with self._file.transaction():
-            current = self.find(lease.attachment)
-            if current is not None and current.id == lease.id and current.step is LeaseStep.READY:
+            current = self.current(lease)
+            if current is not None and current.step is LeaseStep.READY:
                 self.save(replace(current, port=port))
 
     def end(self, lease: Lease, *, owed: Debt | None, quarantine: str | None) -> int | None:
@@ -141,29 +162,47 @@ class Journal:
         """
         with self._file.transaction() as db:
             db.execute("DELETE FROM lease WHERE id = ?", (lease.id,))
-            if quarantine is not None:
+            if quarantine is not None and lease.device is not None:
                 self.quarantine(lease.device, quarantine)
             if owed is None:
                 return None
             return db.execute("INSERT INTO debt (body) VALUES (?)", (_dump(_DEBT, owed),)).lastrowid
 
     def leases(self) -> tuple[Lease, ...]:
-        """Return all leases, ordered by device."""
-        rows = self._file.rows("SELECT body FROM lease")
-        return tuple(sorted((_LEASE.validate_json(row[0]) for row in rows), key=lambda lease: lease.device))
+        """Return all leases, ordered by device, those without one at the end."""
+        rows = self._file.rows("SELECT body FROM lease ORDER BY device IS NULL, device, attachment")
+        return tuple(_LEASE.validate_json(body) for (body,) in rows)
 
     def find(self, attachment: str) -> Lease | None:
         """Return the lease of an attachment."""
         return self._lease_where("attachment", attachment)
 
+    def current(self, lease: Lease) -> Lease | None:
+        """Return a lease as it stands, None when it has ended: its attachment may have another by now."""
+        current = self.find(lease.attachment)
+        return current if current is not None and current.id == lease.id else None
+
     def holder(self, device: PciAddress) -> Lease | None:
         """Return the lease that holds a device."""
         return self._lease_where("device", str(device))
 
+    def leased_from(self, parent: PciAddress) -> tuple[Lease, ...]:
+        """Return the leases of a card: of its VFs, or of the PF itself."""
+        return tuple(lease for lease in self.leases() if lease.parent == parent)
+
+    def lent(self) -> dict[PciAddress, str]:
+        """Return the PFs that are lent as a whole, with the names that their interfaces had before."""
+        leases = self.leases()
+        return {lease.device: lease.uplink.name for lease in leases if lease.device and lease.uplink is not None}
+
+    def has_port(self, port_id: str) -> bool:
+        """Tell whether a lease holds the port. Quick, for it is asked of every port in the cloud that changes."""
+        return bool(self._file.rows("SELECT 1 FROM lease WHERE port = ?", port_id))
+
     def require_unleased(self, port_id: str) -> None:
         """Raise PortBusy when a lease holds the port."""
         if (holder := self._lease_where("port", port_id)) is not None:
-            raise PortBusy(port_id, f"attachment {holder.attachment[:12]} on this host")
+            raise PortBusy(port_id, f"attachment {short_id(holder.attachment)} on this host")
 
     # Baselines
 
@@ -179,6 +218,11 @@ class Journal:
                 "INSERT OR REPLACE INTO baseline VALUES (?, ?, ?)",
                 (str(device), boot_id, _dump(_BASELINE, baseline)),
             )
+
+    def forget_baseline(self, device: PciAddress) -> None:
+        """Forget what clean means for a VF that is no more: the next one at its address is another."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM baseline WHERE device = ?", (str(device),))
 
     # Quarantine
 
@@ -217,6 +261,17 @@ class Journal:
         """Note why a debt could not be paid yet."""
         with self._file.transaction() as db:
             db.execute("UPDATE debt SET attempts = attempts + 1, last_error = ? WHERE id = ?", (error, debt_id))
+
+    def _require_available(self, device: PciAddress, parent: PciAddress | None) -> None:
+        if (reason := self.quarantined().get(device)) is not None:
+            raise DeviceBusy(device, f"quarantine ({reason})", "mooring tries again to clean it; name another device")
+        holder = self.holder(device)
+        if holder is None and parent is not None and parent != device:
+            holder = self.holder(parent)
+        elif holder is None:
+            holder = next(iter(self.leased_from(device)), None)
+        if holder is not None:
+            raise DeviceBusy(device, *holder_words(holder))
 
     def _lease_where(self, column: str, value: str) -> Lease | None:
         rows = self._file.rows(f"SELECT body FROM lease WHERE {column} = ?", value)  # noqa: S608 - our own column names

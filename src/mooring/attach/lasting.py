@@ -1,4 +1,4 @@
-"""How long something has been seen to last, round after round."""
+"""How long something has been seen to last, round after round, and how long ago it was tried."""
 
 from __future__ import annotations
 
@@ -23,3 +23,25 @@ class Lasting(Generic[_T]):
         now = self._clock()
         self._since = {thing: self._since.get(thing, now) for thing in things}
         return {thing for thing, since in self._since.items() if now - since >= for_s}
+
+
+class Paced(Generic[_T]):
+    """Lets each thing be tried once in so many seconds, however often the rounds are."""
+
+    def __init__(self, clock: Callable[[], float], *, every_s: float) -> None:
+        self._clock = clock
+        self._every_s = every_s
+        self._tried: dict[_T, float] = {}
+
+    def is_due(self, thing: _T) -> bool:
+        """Tell whether a thing may be tried now, and take it that it is."""
+        now = self._clock()
+        self._tried = {other: when for other, when in self._tried.items() if now - when < self._every_s}
+        if thing in self._tried:
+            return False
+        self._tried[thing] = now
+        return True
+
+    def forget(self, thing: _T) -> None:
+        """Take it that a thing was not tried: it has succeeded."""
+        self._tried.pop(thing, None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+from mooring.attach.types import Lease
 
 
 class KeyedLocks:
@@ -26,6 +28,11 @@ class KeyedLocks:
         finally:
             self._drop(key)
 
+    def __contains__(self, key: object) -> bool:
+        """Tell whether somebody holds the key or waits for it at this moment."""
+        with self._guard:
+            return key in self._locks
+
     def __len__(self) -> int:
         """Return how many keys are held or waited for."""
         return len(self._locks)
@@ -35,3 +42,8 @@ class KeyedLocks:
             lock, users = self._locks.pop(key)
             if users > 1:
                 self._locks[key] = (lock, users - 1)
+
+
+def card_of(card_locks: KeyedLocks, lease: Lease) -> AbstractContextManager[None]:
+    """Hold the card of a lease's device; what is of no card is in nobody's way."""
+    return card_locks.holding(lease.parent or lease.id)

@@ -6,14 +6,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.attach.cleaning import Cleaner
 from mooring.attach.journal import Journal, holder_words
+from mooring.attach.readings import CardReadings
 from mooring.attach.types import Lease
 from mooring.errors import DeviceBusy, DeviceUnusable, EdgeFailure, NoFreeDevice
-from mooring.host.kernel import Kernel, VfSettings
+from mooring.host.kernel import VFIO, Kernel
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
 from mooring.pci.device_spec import DeviceSpec, first_match
@@ -23,18 +24,33 @@ from mooring.pci.device_spec import DeviceSpec, first_match
 class PooledVf:
     """A VF that the device spec admits, with its PF and what the spec says of it.
 
-    ``physical_network`` is the one it is on; ``trusted`` allows ports to have it trusted.
+    ``physical_network`` is the one it is on; ``trusted`` allows ports to have it trusted; ``vf_driver`` is the driver
+    that it is to be bound to, None for its network driver.
     """
 
     vf: VirtualFunction
     pf: PhysicalFunction
     physical_network: str
     trusted: bool
+    vf_driver: str | None = None
 
     @property
     def address(self) -> PciAddress:
         """What identifies the VF."""
         return self.vf.address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledPf:
+    """A PF that the device spec admits itself, so that it may be handed out as a whole."""
+
+    pf: PhysicalFunction
+    physical_network: str
+
+    @property
+    def address(self) -> PciAddress:
+        """What identifies the PF."""
+        return self.pf.address
 
 
 class VfState(StrEnum):
@@ -47,6 +63,12 @@ class VfState(StrEnum):
     DIRTY = "dirty"
     PF_SICK = "pf-sick"
     PF_DOWN = "pf-down"
+    PF_LENT = "pf-lent"
+
+    @property
+    def is_unclean(self) -> bool:
+        """Tell whether cleaning may make the VF free."""
+        return self in (VfState.DIRTY, VfState.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +91,15 @@ class VfPool:
         self._specs = specs
         self._lock = threading.Lock()
         self._members: tuple[PooledVf, ...] = ()
+        self._cards: tuple[PooledPf, ...] = ()
 
     def rescan(self) -> tuple[PooledVf, ...]:
         """Look at the host afresh and return the admitted VFs, ordered by address."""
-        members = tuple(
-            pooled
-            for pf in self._kernel.physical_functions()
-            for vf in pf.vfs
-            if (pooled := self._admit(vf, pf)) is not None
-        )
+        pfs = self.physical_functions()
+        members = tuple(member for pf in pfs for vf in pf.vfs if (member := self._admit(vf, pf)) is not None)
+        cards = tuple(card for pf in pfs if (card := self._admit_card(pf)) is not None)
         with self._lock:
-            self._members = members
+            self._members, self._cards = members, cards
         return members
 
     def members(self) -> tuple[PooledVf, ...]:
@@ -87,13 +107,25 @@ class VfPool:
         with self._lock:
             return self._members
 
+    def cards(self) -> tuple[PooledPf, ...]:
+        """Return the PFs that may be handed out themselves, as last seen."""
+        with self._lock:
+            return self._cards
+
+    def physical_functions(self) -> tuple[PhysicalFunction, ...]:
+        """Return every PF of the host as it is now; one that is lent out keeps its name, by which it may be known."""
+        names = self._journal.lent()
+        return tuple(replace(pf, netdev=names.get(pf.address, pf.netdev)) for pf in self._kernel.physical_functions())
+
     def mappings(self) -> Mapping[str, tuple[str, ...]]:
         """Return the PF interfaces behind each physical network, as an SR-IOV agent reports them to Neutron."""
         mappings: dict[str, tuple[str, ...]] = {}
-        for member in self.members():
-            known = mappings.setdefault(member.physical_network, ())
-            if member.pf.netdev is not None and member.pf.netdev not in known:
-                mappings[member.physical_network] = (*known, member.pf.netdev)
+        places = [(member.physical_network, member.pf) for member in self.members()]
+        places += [(card.physical_network, card.pf) for card in self.cards()]
+        for physical_network, pf in places:
+            known = mappings.setdefault(physical_network, ())
+            if pf.netdev is not None and pf.netdev not in known:
+                mappings[physical_network] = (*known, pf.netdev)
         return mappings
 
     def candidates(self, physical_network: str, *, numa_node: int | None = None) -> Iterator[PooledVf]:
@@ -124,9 +156,9 @@ class VfPool:
                 member.address,
             ),
         )
-        reading = _PfReadings(self._kernel)
+        look = self._look()
         for member in preferred:
-            yield self._status(member, reading)
+            yield self._status(member, look)
 
     def named(self, slot: PciAddress, physical_network: str) -> PooledVf:
         """Return the VF at an address that somebody named, if it may serve the physical network now.
@@ -138,7 +170,7 @@ class VfPool:
             raise DeviceUnusable(
                 slot, f"it is on {member.physical_network}, but the port's network is on {physical_network}"
             )
-        status = self._status(member, _PfReadings(self._kernel))
+        status = self._status(member, self._look())
         if status.lease is not None:
             raise DeviceBusy(slot, *holder_words(status.lease))
         if status.state is not VfState.FREE:
@@ -147,36 +179,54 @@ class VfPool:
 
     def strays(self, mac: str, physical_network: str) -> Iterator[PooledVf]:
         """Yield a physical network's VFs that no lease holds but that carry a MAC: their NIC would keep its frames."""
-        reading = _PfReadings(self._kernel)
+        look = self._look()
         for member in self.members():
             if member.physical_network != physical_network:
                 continue
-            settings = reading.settings(member.pf).get(member.vf.index)
-            if settings is not None and settings.mac == mac and self._journal.holder(member.address) is None:
-                yield member
+            with suppress(EdgeFailure):  # a card that is lent or sick: the VF's status says it
+                settings = look.cards.settings(member.pf).get(member.vf.index)
+                if settings is not None and settings.mac == mac and member.address not in look.leases:
+                    yield member
 
     def record_baselines(self) -> None:
         """Record what clean means for each VF that was not seen before in this boot."""
-        reading = _PfReadings(self._kernel)
+        look = self._look()
         boot_id = self._kernel.boot_id()
         for member in self.members():
-            if self._journal.holder(member.address) or self._journal.baseline(member.address, boot_id):
+            if member.address in look.leases or self._journal.baseline(member.address, boot_id):
                 continue
             with suppress(EdgeFailure):  # the VF's status says it
-                settings = reading.settings(member.pf).get(member.vf.index)
+                settings = look.cards.settings(member.pf).get(member.vf.index)
                 if settings is not None:
                     self._cleaner.record(member.vf, settings)
 
+    def user_of(self, vf: VirtualFunction) -> str | None:
+        """Tell in words who uses a VF that no lease holds, or None: of one kept on vfio-pci, whoever has it open."""
+        is_kept = vf.driver == VFIO and any(m.address == vf.address and m.vf_driver == VFIO for m in self.members())
+        return self._kernel.vfio_user(vf) if is_kept else self._kernel.user_of(vf)
+
     def statuses(self) -> tuple[VfStatus, ...]:
         """Return every admitted VF's state, freshly read."""
-        reading = _PfReadings(self._kernel)
-        return tuple(self._status(member, reading) for member in self.rescan())
+        look = self._look()
+        return tuple(self._status(member, look) for member in self.rescan())
 
     def _admit(self, vf: VirtualFunction, pf: PhysicalFunction) -> PooledVf | None:
         spec = first_match(self._specs, vf, pf)
         if spec is None or spec.physical_network is None:
             return None
-        return PooledVf(vf=vf, pf=pf, physical_network=spec.physical_network, trusted=spec.trusted)
+        return PooledVf(
+            vf=vf,
+            pf=pf,
+            physical_network=spec.physical_network,
+            trusted=spec.trusted,
+            vf_driver=spec.vf_driver,
+        )
+
+    def _admit_card(self, pf: PhysicalFunction) -> PooledPf | None:
+        spec = first_match(self._specs, pf, None)
+        if spec is None or spec.physical_network is None:
+            return None
+        return PooledPf(pf=pf, physical_network=spec.physical_network)
 
     def _member_at(self, slot: PciAddress) -> PooledVf:
         device = self._kernel.find(slot)
@@ -193,53 +243,55 @@ class VfPool:
             case PciDevice():
                 raise DeviceUnusable(slot, "it is not a virtual function")
 
-    def _status(self, member: PooledVf, reading: _PfReadings) -> VfStatus:
-        lease = self._journal.holder(member.address)
+    def _look(self) -> _Look:
+        return _Look(
+            cards=CardReadings(self._kernel),
+            leases={lease.device: lease for lease in self._journal.leases() if lease.device is not None},
+            quarantined=self._journal.quarantined(),
+        )
+
+    def _status(self, member: PooledVf, look: _Look) -> VfStatus:
+        lease = look.leases.get(member.address)
         if lease is not None:
             return VfStatus(pooled=member, state=VfState.LEASED, lease=lease)
-        state, reason = self._fitness(member, reading)
+        state, reason = self._fitness(member, look)
+        # Leased since the look began, it has what its port wants by now.
+        if state is not VfState.FREE and (lease := self._journal.holder(member.address)) is not None:
+            return VfStatus(pooled=member, state=VfState.LEASED, lease=lease)
         return VfStatus(pooled=member, state=state, reason=reason)
 
-    def _fitness(self, member: PooledVf, reading: _PfReadings) -> tuple[VfState, str]:
+    def _fitness(self, member: PooledVf, look: _Look) -> tuple[VfState, str]:
         """Judge a VF that no lease holds."""
-        if (reason := self._journal.quarantined().get(member.address)) is not None:
+        if (reason := look.quarantined.get(member.address)) is not None:
             return VfState.QUARANTINED, f"quarantine ({reason})"
+        if (borrower := look.leases.get(member.pf.address)) is not None:
+            return VfState.PF_LENT, f"nobody, but its PF is lent to {holder_words(borrower)[0]}"
         vf = self._kernel.find(member.address)
         if not isinstance(vf, VirtualFunction):
             return VfState.TAKEN, "nobody: it has left the host"
-        if (user := self._kernel.user_of(vf)) is not None:
-            return VfState.TAKEN, user
         try:
-            return self._card_fitness(member, vf, reading)
+            if (user := self.user_of(vf)) is not None:
+                return VfState.TAKEN, user
+            return self._card_fitness(member, vf, look)
         except EdgeFailure as exc:
             # One sick card must not take the others with it.
             return VfState.PF_SICK, f"nobody, but its PF cannot be read ({exc})"
 
-    def _card_fitness(self, member: PooledVf, vf: VirtualFunction, reading: _PfReadings) -> tuple[VfState, str]:
+    def _card_fitness(self, member: PooledVf, vf: VirtualFunction, look: _Look) -> tuple[VfState, str]:
         """Judge a VF that nobody uses by its card."""
-        if not reading.is_up(member.pf):
+        uplink = look.cards.uplink(member.pf)
+        if uplink is None or not uplink.up:
             return VfState.PF_DOWN, f"nobody, but its PF {member.pf.netdev or member.pf.address} is down"
-        settings = reading.settings(member.pf).get(vf.index)
+        settings = look.cards.settings(member.pf).get(vf.index)
         if settings is None or not self._cleaner.is_clean(vf, settings):
             return VfState.DIRTY, "settings that are not its baseline"
         return VfState.FREE, ""
 
 
-class _PfReadings:
-    """One look at each PF, shared by the VFs of one survey."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one survey goes by: the cards and the journal as they are at its beginning."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-        self._settings: dict[PciAddress, Mapping[int, VfSettings]] = {}
-        self._up: dict[PciAddress, bool] = {}
-
-    def settings(self, pf: PhysicalFunction) -> Mapping[int, VfSettings]:
-        if pf.address not in self._settings:
-            self._settings[pf.address] = self._kernel.read_settings(pf)
-        return self._settings[pf.address]
-
-    def is_up(self, pf: PhysicalFunction) -> bool:
-        if pf.address not in self._up:
-            netdev = self._kernel.netdev(pf)
-            self._up[pf.address] = netdev is not None and netdev.up
-        return self._up[pf.address]
+    cards: CardReadings
+    leases: Mapping[PciAddress, Lease]
+    quarantined: Mapping[PciAddress, str]

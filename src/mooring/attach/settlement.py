@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
+from mooring.attach.drift import nature
+from mooring.attach.drivers.registry import PortDrivers
 from mooring.attach.journal import Debt, DebtEntry, DebtKind, Journal
-from mooring.attach.lasting import Lasting
+from mooring.attach.lasting import Lasting, Paced
 from mooring.attach.types import Lease, LeaseStep
-from mooring.errors import EdgeFailure, NeutronUnreachable, PortNotFound
-from mooring.neutron.api import NeutronBus, NeutronPorts
-from mooring.neutron.model import Port
+from mooring.errors import EdgeFailure, NeutronUnreachable, PortBusy, PortNotFound
+from mooring.neutron.api import OWN_KEYS, NeutronBus, NeutronPorts
+from mooring.neutron.model import ACTIVE, Port
 
-ACTIVE = "ACTIVE"
 _ASK_AGAIN_S = 1.0
+_REPORT_AGAIN_S = 20.0
 # More ports than a host gives back between the two halves of a container's start.
 _REMEMBERED = 256
 # Longer than Neutron keeps a request waiting whose client has gone.
@@ -36,22 +39,58 @@ class Settlement:
         bus: NeutronBus | None,
         journal: Journal,
         host: str,
+        drivers: PortDrivers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ports = ports
         self._bus = bus
         self._journal = journal
         self._host = host
+        self._drivers = drivers
+        self._dark: frozenset[str] = frozenset()
+        self._lost: frozenset[str] | None = None
         self._nudged = threading.Event()
         self._round = threading.Lock()
-        self._reachable = True
+        # Nobody waits for a Neutron that has not answered yet: a host that boots has its door to open.
+        self._reachable = False
         self._news = threading.Condition()
+        self._awaited: set[str] = set()
         self._doubts: Lasting[int] = Lasting(clock)
+        self._reported: Paced[str] = Paced(clock, every_s=_REPORT_AGAIN_S)
         self._given_back: OrderedDict[str, Port] = OrderedDict()
 
-    def former(self, port_id: str) -> Port | None:
-        """Return a port as it was before an attachment of this host's that was settled of late."""
-        return self._given_back.get(port_id)
+    def debt_of(self, port_id: str) -> DebtEntry | None:
+        """Return what is owed for a port, if something is; raise PortBusy when it is the port's deletion."""
+        for entry in self._journal.debts():
+            if entry.debt.port.id == port_id:
+                if entry.debt.kind is DebtKind.DELETE:
+                    raise PortBusy(port_id, "its own deletion, which Neutron has not confirmed yet")
+                return entry
+        return None
+
+    def as_the_user_left_it(self, port: Port, device_owner: str) -> Port:
+        """Return a port, which may read as an earlier attachment of this host's, without what that has written in it.
+
+        ``device_owner`` is what such an attachment writes. What mooring wrote is nobody's wish.
+        """
+        if port.host != self._host or port.device_owner != device_owner:
+            return port
+        # Owed still, or given back since the port was read: the profile as it was is known.
+        debt = self.debt_of(port.id)
+        former = debt.debt.former if debt is not None else self._given_back.get(port.id)
+        if former is not None:
+            return replace(port, profile=former.profile)
+        # The journal that knew it is gone.
+        return replace(port, profile={key: value for key, value in port.profile.items() if key not in OWN_KEYS})
+
+    def note_links(self, *, dark: frozenset[str], lost: frozenset[str]) -> None:
+        """Take note of the leases, by id, whose device or link is down: no port of theirs is reported up.
+
+        Those of ``lost`` are down for good, as far as one can tell: their ports are reported down.
+        """
+        if (dark, lost) != (self._dark, self._lost):
+            self._dark, self._lost = dark, lost
+            self.nudge()
 
     def nudge(self) -> None:
         """Ask for a round soon: something new is owed or to be reported."""
@@ -71,21 +110,28 @@ class Settlement:
 
         deadline = time.monotonic() + timeout_s
         with self._news:
-            while not is_active() and (left := deadline - time.monotonic()) > 0:
-                self.nudge()
-                self._news.wait(min(left, _ASK_AGAIN_S))
+            self._awaited.add(attachment)
+            try:
+                while not is_active() and (left := deadline - time.monotonic()) > 0:
+                    self.nudge()
+                    self._news.wait(min(left, _ASK_AGAIN_S))
+            finally:
+                self._awaited.discard(attachment)
         return is_active()
 
     def settle(self) -> None:
-        """Pay all debts and report every ready attachment whose port is not ACTIVE yet."""
+        """Pay all debts, and report every ready attachment whose port's status is not what its device is."""
         with self._round:
             paid = self._pay_all(self._journal.debts())
             # Paid in every round for long enough, so that no request of ours can be under way still.
             for debt_id in self._doubts.seen((entry.id for entry in paid if entry.debt.doubtful), for_s=_DOUBT_S):
                 self._journal.paid(debt_id)
-            waiting = [lease for lease in self._journal.leases() if _waits_for_active(lease)]
-            if waiting:
-                self._report_up(waiting)
+            self._report()
+            self._read_awaited()
+
+    def note_silence(self) -> None:
+        """Take note that Neutron did not answer somebody else: nobody waits for it again on a container's way."""
+        self._reachable = False
 
     def pay(self, debt_id: int) -> None:
         """Try one debt now, unless Neutron was away a moment ago: nobody waits for a neighbour twice."""
@@ -133,31 +179,71 @@ class Settlement:
         while len(self._given_back) > _REMEMBERED:
             self._given_back.popitem(last=False)
 
-    def _report_up(self, leases: list[Lease]) -> None:
-        if self._bus is None:
+    def _report(self) -> None:
+        """Report devices that are up and whose ports are not ACTIVE, and those that are down and whose ports are.
+
+        Down is also one whose port was set down, as neutron-sriov-nic-agent has it. Nothing is reported before the
+        devices were looked at.
+        """
+        dark, lost = self._dark, self._lost
+        if self._bus is None or lost is None:
+            return
+        ours = [lease for lease in self._journal.leases() if self._is_ours_to_report(lease)]
+        waiting = [lease for lease in ours if lease.id not in dark | lost and _waits_for_active(lease)]
+        # What keeps a port from becoming ACTIVE may be no business of ours: Neutron is not asked about it all the time.
+        up = [lease for lease in waiting if lease.attachment in self._awaited or self._reported.is_due(lease.id)]
+        down = [lease for lease in ours if lease.port.status == ACTIVE and (lease.id in lost or _is_set_down(lease))]
+        if not up and not down:
             return
         try:
-            self._bus.report_devices(self._host, up=[lease.port.id for lease in leases])
-            for lease in leases:
-                self._confirm(lease)
+            self._bus.report_devices(self._host, up=_port_ids(up), down=_port_ids(down))
         except EdgeFailure as exc:
-            log.warning("ports.not-reported", ports=[lease.port.id for lease in leases], error=str(exc))
+            log.warning("ports.not-reported", ports=_port_ids((*up, *down)), error=str(exc))
+            return
+        for lease in (*up, *down):
+            self._confirm(lease)
+
+    def _read_awaited(self) -> None:
+        """Read the ports that somebody waits for and that others report: an L2 agent of Neutron's, for normal ports."""
+        for lease in self._journal.leases():
+            if lease.attachment not in self._awaited or lease.step is not LeaseStep.READY:
+                continue
+            if self._bus is not None and self._drivers[lease.driver].reports_status:
+                continue
+            self._confirm(lease)
+
+    def _is_ours_to_report(self, lease: Lease) -> bool:
+        return lease.step is LeaseStep.READY and self._drivers[lease.driver].reports_status
 
     def _confirm(self, lease: Lease) -> None:
-        """Read the port back: the bus answers the same whether or not the report had any effect."""
+        """Read the port: the bus answers the same whether or not a report had any effect."""
         try:
             port = self._ports.port(lease.port.id)
         except PortNotFound:
-            log.warning("port.deleted-behind-our-back", port=lease.port.id)
+            return  # the follower sees to it
+        except EdgeFailure as exc:
+            log.warning("port.not-read", port=lease.port.id, error=str(exc))
             return
-        self._journal.note_port(lease, port)
+        # What the device has yet to follow must go on being news to the follower.
+        is_followed = nature(port) == nature(lease.port)
+        self._journal.note_port(lease, port if is_followed else replace(lease.port, status=port.status))
         with self._news:
             self._news.notify_all()
-        log.info("port.reported", port=port.id, status=port.status)
+        if port.status == ACTIVE:
+            self._reported.forget(lease.id)
+        log.info("port.read", port=port.id, status=port.status)
 
 
 def _waits_for_active(lease: Lease) -> bool:
-    return lease.step is LeaseStep.READY and lease.port.status != ACTIVE and lease.port.admin_state_up
+    return lease.port.status != ACTIVE and not _is_set_down(lease)
+
+
+def _is_set_down(lease: Lease) -> bool:
+    return not lease.port.admin_state_up
+
+
+def _port_ids(leases: Iterable[Lease]) -> list[str]:
+    return [lease.port.id for lease in leases]
 
 
 def _settle_port(ports: NeutronPorts, debt: Debt) -> None:

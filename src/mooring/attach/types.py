@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from mooring.host.kernel import VfSettings
-from mooring.neutron.model import Network, Port
+from mooring.host.kernel import Netdev, VfSettings
+from mooring.neutron.model import EgressLimits, Network, Port
 from mooring.pci.address import PciAddress
+
+
+def short_id(attachment: str) -> str:
+    """Return as much of an attachment's id as people need, and as Docker shows of its own ids."""
+    return attachment[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +24,7 @@ class AttachRequest:
     ``attachment`` identifies the presence, not the container: Docker's endpoint id, new at every start. ``created``
     says that mooring made the port for this attachment and deletes it at the end. ``vnic_type`` is the kind wanted of
     a created port whose kind is still to be settled by the binding. ``numa_node`` is where the container would like its
-    VF to be.
+    VF to be, ``vf_driver`` the driver that it wants the VF to be bound to (None: its network driver).
     """
 
     attachment: str
@@ -28,6 +34,30 @@ class AttachRequest:
     created: bool = False
     vnic_type: str | None = None
     numa_node: int | None = None
+    vf_driver: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The vnic_type that the port is to be bound as."""
+        return self.vnic_type or self.port.vnic_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a port may be made present: at a device of this host, or, for a veth pair, at none.
+
+    ``parent`` is the card that the device belongs to; a PF's is itself. ``profile`` is what the binding tells Neutron
+    of the device. ``mac`` is the one that the port takes over from its device, where that dictates it. ``uplink`` is
+    the PF's own interface as it was before it was lent out.
+    """
+
+    device: PciAddress | None = None
+    parent: PciAddress | None = None
+    physical_network: str | None = None
+    profile: Mapping[str, str] = field(default_factory=dict)
+    mac: str | None = None
+    vf_driver: str | None = None
+    uplink: Netdev | None = None
 
 
 class LeaseStep(StrEnum):
@@ -38,6 +68,11 @@ class LeaseStep(StrEnum):
     PROGRAMMING = "programming"
     READY = "ready"
     RELEASING = "releasing"
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether the next move is Docker's: no work of mooring's has been begun."""
+        return self in (LeaseStep.LEASED, LeaseStep.READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +89,18 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The node's ownership of a VF for an attachment: a journal row.
+    """The node's ownership of a device for an attachment: a journal row.
 
-    ``id`` fences: a late call for an older lease of the same VF or port cannot touch this one. ``port`` is the port as
-    last answered by Neutron, ``former`` as it was before mooring touched it. ``wanted`` is None until the binding has
-    told the VLAN. ``missing`` names the settings that the VF's driver cannot honour.
+    ``id`` fences: a late call for an older lease of the same VF or port cannot touch this one. ``device`` to ``uplink``
+    are the Placement's. ``driver`` is the port driver. ``port`` is the port as last answered by Neutron, ``former`` as
+    it was before mooring touched it, ``limits`` what its QoS policy allows. ``wanted`` is what the PF is to hold for a
+    VF, None until the binding has told the VLAN. ``missing`` names the settings that the VF's driver cannot honour.
+    ``doubtful`` says of a lease that is being released that Neutron may still be about to carry its binding out.
     """
 
     id: str
     attachment: str
     boot_id: str
-    device: PciAddress
-    parent: PciAddress
-    physical_network: str
     driver: str
     step: LeaseStep
     port: Port
@@ -75,18 +109,94 @@ class Lease:
     device_owner: str
     created: bool
     vnic_type: str
-    pci_vendor_info: str
+    device: PciAddress | None = None
+    parent: PciAddress | None = None
+    physical_network: str | None = None
+    profile: Mapping[str, str] = field(default_factory=dict)
+    vf_driver: str | None = None
+    uplink: Netdev | None = None
+    limits: EgressLimits = field(default_factory=EgressLimits)
     wanted: VfSettings | None = None
     missing: frozenset[str] = frozenset()
+    doubtful: bool = False
+
+    @property
+    def holds_vf(self) -> bool:
+        """Tell whether the device is a VF, which can be kept away from others until it is clean."""
+        return self.device is not None and self.device != self.parent
+
+    @property
+    def place(self) -> str:
+        """Name the device for a message."""
+        return "a veth pair" if self.device is None else str(self.device)
+
+
+class Whereabouts(StrEnum):
+    """Where the device of a ready lease is, as far as the host can see."""
+
+    AWAY = "away"
+    """With its container."""
+    HOME = "home"
+    """In the host's own namespace, or (virtual interfaces) no more: no container has it."""
+    GONE = "gone"
+    """It has left the host."""
+    TAKEN = "taken"
+    """Bound to a driver that mooring did not choose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One attribute that is not as wanted, by its field's word; as text it is a sentence."""
+
+    what: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is {self.found}, wanted {self.wanted}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the kernel shows of a ready lease.
+
+    ``link_up`` is whether frames can pass the card. ``differences`` tells where the device is not as wanted, ``detail``
+    in words what else explains the whereabouts.
+    """
+
+    whereabouts: Whereabouts
+    link_up: bool = True
+    differences: tuple[Difference, ...] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """What a front door needs to hand a device over: which it is, and its interface's name in the host's namespace."""
+    """What a front door needs to hand a device over: which it is, and its interface's name in the host's namespace.
+
+    ``interface`` is empty where none is to be moved: the container gets ``device_nodes`` then, files under ``/dev``.
+    """
 
     id: str
-    device: PciAddress
+    device: PciAddress | None
     interface: str
+    device_nodes: tuple[str, ...] = ()
+
+
+class Containers(Protocol):
+    """Who runs the containers."""
+
+    def living(self) -> frozenset[str] | None:
+        """Return the attachments that containers hold at this moment; None when the engine does not answer."""
+        ...
+
+
+class Publisher(Protocol):
+    """Who tells container engines of the devices that are driven by programs."""
+
+    def publish(self) -> None:
+        """Write down anew which of the host's devices such programs may have."""
+        ...
 
 
 class Attachments(Protocol):

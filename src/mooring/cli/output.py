@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-_WIDEST = 1000
+_GAP = "  "
 
 
 class Format(StrEnum):
@@ -49,9 +47,12 @@ def show(listing: Listing, output_format: str) -> None:
     if not listing.rows:
         click.echo(listing.empty)
         return
-    table = Table(*listing.headings, box=None, pad_edge=False, header_style="bold")
-    for row in listing.rows:
-        table.add_row(*row)
     # As wide as the rows need: a cut or folded UUID is of no use to anybody.
-    width = Console(width=_WIDEST).measure(table).maximum
-    Console(width=width, soft_wrap=True).print(table)
+    widths = [max(map(len, column)) for column in zip(listing.headings, *listing.rows, strict=True)]
+    click.secho(_line(listing.headings, widths), bold=True)
+    for row in listing.rows:
+        click.echo(_line(row, widths))
+
+
+def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:
+    return _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

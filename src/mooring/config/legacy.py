@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from mooring.errors import InvalidConfiguration
 from mooring.suggestions import suggest
@@ -11,7 +10,6 @@ from mooring.suggestions import suggest
 PORT_DRIVER_PREFIX = "kuryr_libnetwork.port_driver.drivers."
 BINDING_DRIVER_PREFIX = "kuryr.lib.binding.drivers."
 
-_VNIC_TYPES = {"veth": "normal", "sriov": "direct", "macvtap": "macvtap", "physical": "direct-physical"}
 _IN_MACHINES = ("nested", "vlan")
 _USED_BINDING_DRIVERS = ("veth", "hw_veb")
 _UNUSED_BINDING_DRIVERS = ("macvlan", "ipvlan", "vlan")
@@ -49,40 +47,23 @@ IGNORED: dict[tuple[str, str], str] = {
 """Options that are accepted and have no effect, by section and key, with the reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortDriverChoice:
-    """The port drivers to load, by their own names, and what the operator should hear about the others."""
+def choose_port_drivers(written: Sequence[str], installed: Collection[str]) -> tuple[str, ...]:
+    """Translate ``enabled_port_drivers`` to our names; raise InvalidConfiguration for a driver that does not exist.
 
-    names: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def choose_port_drivers(written: Sequence[str], installed: Collection[str]) -> PortDriverChoice:
-    """Translate ``enabled_port_drivers``; raise InvalidConfiguration for a driver that does not exist.
-
-    kuryr's sriov driver took direct, macvtap and direct-physical ports alike, so its dotted name stands for each
-    driver of these that is installed.
+    kuryr's sriov driver took direct, macvtap and direct-physical ports alike, so its dotted name stands for the
+    driver of each.
     """
     wanted: dict[str, None] = {}
     for name in written:
         wanted[_short_port_driver(name, installed)] = None
         if name == PORT_DRIVER_PREFIX + "sriov":
-            wanted |= dict.fromkeys(other for other in ("macvtap", "physical") if other in installed)
-    names = tuple(name for name in wanted if name in installed)
-    if not names:
+            wanted |= dict.fromkeys(("macvtap", "physical"))
+    if not wanted:
         raise InvalidConfiguration(
-            f"[DEFAULT] enabled_port_drivers = {', '.join(written)}: none of these is installed, so no port could be "
-            f"served; add {' or '.join(sorted(installed)) or 'sriov'}"
+            "[DEFAULT] enabled_port_drivers is empty, so no port could be served; "
+            f"write one or more of {', '.join(sorted(installed))}"
         )
-    return PortDriverChoice(
-        names=names,
-        warnings=tuple(
-            f"[DEFAULT] enabled_port_drivers: {name} is not part of this installation; ports of vnic_type "
-            f"{_VNIC_TYPES[name]} will be refused"
-            for name in wanted
-            if name not in installed
-        ),
-    )
+    return tuple(wanted)
 
 
 def check_binding_drivers(written: Sequence[str] | None, port_drivers: Sequence[str]) -> tuple[str, ...]:
@@ -116,7 +97,7 @@ def _short_port_driver(name: str, installed: Collection[str]) -> str:
             f"[DEFAULT] enabled_port_drivers: {short} serves containers inside virtual machines, which mooring does "
             "not; remove it"
         )
-    known = sorted({*_VNIC_TYPES, *installed})
-    if short not in known:
-        raise InvalidConfiguration(f"[DEFAULT] enabled_port_drivers: unknown driver {name}; {suggest(short, known)}")
+    if short not in installed:
+        known = suggest(short, sorted(installed))
+        raise InvalidConfiguration(f"[DEFAULT] enabled_port_drivers: unknown driver {name}; {known}")
     return short

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,14 +22,13 @@ from mooring.config.files import (
     read,
 )
 from mooring.config.legacy import IGNORED, check_binding_drivers, choose_port_drivers
+from mooring.config.listen_address import split_listen_address
 from mooring.config.options import auth_common_options, auth_plugin_options, own_options
 from mooring.config.settings import LibnetworkSettings, NeutronSettings, NodeSettings
 from mooring.config.transport_url import find_problem
 from mooring.errors import InvalidConfiguration, InvalidDeviceSpec
 from mooring.pci.device_spec import DeviceSpec
-
-PORT_DRIVERS = "mooring.port_drivers"
-"""The entry point group in which port drivers are installed."""
+from mooring.plugins import installed_port_drivers
 
 _EXAMPLE = 'device_spec = {"devname": "enp59s0f0", "physical_network": "physnet1"}'
 
@@ -113,7 +111,7 @@ def _check_transport_url(conf: cfg.ConfigOpts, files: Sequence[ConfigFile]) -> N
 
 
 def _loaded(conf: cfg.ConfigOpts, files: Sequence[ConfigFile], auth_section: str) -> Loaded:
-    drivers = choose_port_drivers(conf.enabled_port_drivers, entry_points(group=PORT_DRIVERS).names)
+    drivers = choose_port_drivers(conf.enabled_port_drivers, installed_port_drivers())
     specs = DeviceSpec.parse_all([*conf.pci.device_spec, *conf.pci.passthrough_whitelist])
     if not specs:
         raise InvalidConfiguration(
@@ -123,14 +121,16 @@ def _loaded(conf: cfg.ConfigOpts, files: Sequence[ConfigFile], auth_section: str
         host=conf.host or socket.gethostname(),
         state_dir=Path(conf.state_dir),
         plugin_socket=Path(conf.plugin_socket),
+        docker_url=conf.docker_url,
+        metrics_address=split_listen_address(conf.metrics_address) if conf.metrics_address else None,
         debug=conf.debug,
-        port_drivers=drivers.names,
+        port_drivers=drivers,
         device_specs=specs,
         neutron=_neutron(conf, auth_section),
         libnetwork=_libnetwork(conf),
     )
-    binding = check_binding_drivers(conf.binding.enabled_drivers, drivers.names)
-    return Loaded(settings=settings, warnings=(*_ignored(files), *drivers.warnings, *binding, *_doubtful(settings)))
+    binding = check_binding_drivers(conf.binding.enabled_drivers, drivers)
+    return Loaded(settings=settings, warnings=(*_ignored(files), *binding, *_doubtful(settings)))
 
 
 def _neutron(conf: cfg.ConfigOpts, auth_section: str) -> NeutronSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from keystoneauth1 import exceptions, loading
 from oslo_config import cfg
 
+from mooring.config.listen_address import ListenAddress
 from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidConfiguration
 
@@ -31,6 +32,20 @@ _DEFAULT: list[cfg.Opt] = [
         regex=_ABSOLUTE,
         help="Unix socket on which Docker finds the plugin; the file's name without .sock is the driver's name for "
         "'docker network create -d'. Change it when kuryr-libnetwork still serves that name on this host.",
+    ),
+    cfg.StrOpt(
+        "docker_url",
+        default="unix:///var/run/docker.sock",
+        regex="^unix:///",
+        help="Where Docker of this host answers, so that mooring can ask which endpoints there still are. Change it "
+        "when Docker listens on another socket (a rootless one does).",
+    ),
+    cfg.Opt(
+        "metrics_address",
+        type=ListenAddress(),
+        default="127.0.0.1:9709",
+        help="Address and port on which Prometheus may read metrics. Name the address of a management network to have "
+        "them read from elsewhere: nobody is asked for a password. Empty: nothing listens.",
     ),
     cfg.ListOpt(
         "enabled_port_drivers",
@@ -98,8 +113,9 @@ _NEUTRON: list[cfg.Opt] = [
         "timeout",
         default=10,
         min=0.1,
-        help="Seconds to wait for a connection to Neutron or Keystone, and again for an answer. Raise it for a Neutron "
-        "that is slow under load; Docker's user waits that much longer for an error when it is down.",
+        help="Seconds to wait for an answer of Neutron or Keystone, and for a connection to Keystone; a connection to "
+        "Neutron is given 5. Raise it for a Neutron that is slow under load; Docker's user waits that much longer for "
+        "an error when it does not answer.",
     ),
     cfg.StrOpt("cafile", help="CA certificates (PEM) to verify Neutron and Keystone with. Set it for a private CA."),
     cfg.StrOpt("certfile", help="Client certificate (PEM). Set it where the servers ask for one."),

@@ -14,8 +14,9 @@ from mooring.errors import InvalidConfiguration
 def neutron_session(settings: NeutronSettings) -> Adapter:
     """Return an adapter that authenticates at its first request; making it asks nobody.
 
-    Each connection and each answer is waited for at most ``timeout_s`` seconds, and nothing is retried. Raises
-    InvalidConfiguration when the authentication options are not enough to begin with.
+    Each connection to Keystone and each answer of its is waited for at most ``timeout_s`` seconds (who calls Neutron
+    says how long that may take), and nothing is retried. Raises InvalidConfiguration when the authentication options
+    are not enough to begin with.
     """
     if settings.auth_type is None:
         raise InvalidConfiguration(

@@ -60,11 +60,17 @@ class LibnetworkSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """Everything a node is told. ``port_drivers`` are names of installed port drivers, in the order written."""
+    """Everything a node is told.
+
+    ``port_drivers`` are names of installed port drivers, in the order written. ``metrics_address`` is address and port,
+    None where nobody may read metrics.
+    """
 
     host: str
     state_dir: Path
     plugin_socket: Path
+    docker_url: str
+    metrics_address: tuple[str, int] | None
     debug: bool
     port_drivers: tuple[str, ...]
     device_specs: tuple[DeviceSpec, ...]

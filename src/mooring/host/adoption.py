@@ -28,17 +28,22 @@ def adopt(sysfs: Sysfs, vf: VirtualFunction, mac: str, name: str) -> Netdev:
     """Return the VF's interface, new or reset: down, called ``name``, with default MTU. The caller verifies its MAC."""
     if vf.driver and not vf.netdev and not vf.elsewhere:
         raise NotClean(vf.address, f"its driver {vf.driver} shows no network interface; bind its network driver again")
-    if vf.driver not in _ACCEPT_MAC or vf.netdev is None or not _set_mac(vf, vf.netdev, mac):
+    if vf.driver not in _ACCEPT_MAC or vf.netdev is None or not _set_mac(sysfs, vf, vf.netdev, mac):
         rebind(sysfs, vf.address, vf.driver)
-    return _take_name(sysfs, vf, name)
+    return take_name(sysfs, vf, name)
 
 
-def _set_mac(vf: VirtualFunction, interface: str, mac: str) -> bool:
-    """Set the MAC on the interface itself; False when the driver would not have it in time."""
+def _set_mac(sysfs: Sysfs, vf: VirtualFunction, interface: str, mac: str) -> bool:
+    """Set the MAC on the interface itself; False when the driver would not have it in time.
+
+    Also when something still stands on the interface, which goes only with it: a macvtap, wherever that is.
+    """
     with kernel_errors(f"resetting interface {interface}", vf.address):
         index = links.index_of(interface)
         links.set_idle(index)
         links.set_mtu(index, _DEFAULT_MTU)
+        if sysfs.uppers(vf.address) or links.read_link(index).hears_all:
+            return False
     deadline = time.monotonic() + _RESET_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -53,7 +58,7 @@ def _set_mac(vf: VirtualFunction, interface: str, mac: str) -> bool:
     return False
 
 
-def _take_name(sysfs: Sysfs, vf: VirtualFunction, name: str) -> Netdev:
+def take_name(sysfs: Sysfs, vf: VirtualFunction, name: str) -> Netdev:
     """Give the interface its name, again when somebody else (udev) was quicker."""
     for _ in range(_RENAME_ATTEMPTS):
         interface = sysfs.interface(vf.address)

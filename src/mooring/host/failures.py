@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mooring.errors import DeviceGone, KernelRefused
@@ -32,13 +32,16 @@ class NetlinkError(OSError):
 
 
 @contextmanager
-def kernel_errors(doing: str, device: object) -> Iterator[None]:
-    """Turn an OSError of the body into KernelRefused, or DeviceGone when the device is not there any more."""
+def kernel_errors(doing: str, device: object, remedies: Mapping[int, str] = _HINTS) -> Iterator[None]:
+    """Turn an OSError of the body into KernelRefused, or DeviceGone when the device is not there any more.
+
+    ``remedies`` say by errno what to do, where the usual advice would not fit.
+    """
     try:
         yield
     except OSError as exc:
         error = exc.errno or errno.EIO
         reason = exc.reason if isinstance(exc, NetlinkError) else ""
         if error in _GONE:
-            raise DeviceGone(doing, device, reason or "it is not there any more") from exc
-        raise KernelRefused(doing, device, error, reason or _HINTS.get(error, "")) from exc
+            raise DeviceGone(doing, device, reason or remedies.get(error, "it is not there any more")) from exc
+        raise KernelRefused(doing, device, error, reason or remedies.get(error) or _HINTS.get(error, "")) from exc

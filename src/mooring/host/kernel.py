@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+
+VFIO = "vfio-pci"
+"""The driver that hands a device to a program instead of to the kernel's network stack."""
+VFIO_NODE = "/dev/vfio/vfio"
+"""The file that such a program opens beside that of the device's IOMMU group (Documentation/driver-api/vfio.rst)."""
 
 
 class LinkState(StrEnum):
@@ -40,6 +46,23 @@ class VfSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VfCounters:
+    """What a PF has counted for one of its VFs since the VF was made (IFLA_VF_STATS).
+
+    Received and sent are as the VF sees them. A driver that does not count one of these leaves it 0.
+    """
+
+    rx_packets: int = 0
+    tx_packets: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    broadcast: int = 0
+    multicast: int = 0
+    rx_dropped: int = 0
+    tx_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Netdev:
     """A network interface in the daemon's own namespace. ``mtu`` is in bytes, ``mac`` lower case with colons."""
 
@@ -49,6 +72,17 @@ class Netdev:
     mtu: int
     up: bool
     carrier: bool
+
+
+class HostEvents(Protocol):
+    """A wake-up for whoever looks after the host's devices. What changed is for the listener to look up."""
+
+    def wait(self, seconds: float) -> bool:
+        """Return True after a change of an interface or a PCI device, False when ``seconds`` pass without one.
+
+        A change since the last wait, or since the listening began, counts too. All that is pending becomes one True.
+        """
+        ...
 
 
 class Kernel(Protocol):
@@ -83,6 +117,28 @@ class Kernel(Protocol):
         """
         ...
 
+    def counters(self, pf: PhysicalFunction) -> Mapping[int, VfCounters]:
+        """Return what the PF has counted for each of its VFs, by VF index.
+
+        Empty where the PF's driver is not known to count: the kernel then answers zeros, which would be taken for a
+        quiet VF.
+        """
+        ...
+
+    def resize(self, pf: PhysicalFunction, vfs: int) -> PhysicalFunction:
+        """Make the PF show this many VFs, and return it as it is then.
+
+        All its VFs are made anew, with the drivers' defaults, unless it has this many already: those in containers
+        vanish there. Takes up to 30 s for every 16 VFs, twice when there were others. Raises KernelRefused with the
+        errno and a remedy: ERANGE, when the card cannot have so many, leaves its VFs as they are; ETIMEDOUT tells that
+        the kernel is still at it. Raises NotClean when the card shows another number afterwards.
+        """
+        ...
+
+    def events(self) -> AbstractContextManager[HostEvents]:
+        """Listen to changes of interfaces and PCI devices, from now on."""
+        ...
+
     def adopt_mac(self, vf: VirtualFunction, mac: str, *, name: str) -> Netdev:
         """Make the VF's own driver take over the MAC that the PF holds for it, in that driver's way.
 
@@ -95,18 +151,52 @@ class Kernel(Protocol):
         """Return the device's interface in the daemon's namespace, or None."""
         ...
 
-    def set_mtu(self, vf: VirtualFunction, mtu: int) -> None:
-        """Set the MTU of the VF's interface."""
+    def set_mtu(self, device: PhysicalFunction | VirtualFunction, mtu: int) -> None:
+        """Set the MTU of the device's interface."""
         ...
 
     def set_up(self, vf: VirtualFunction, *, up: bool) -> None:
         """Set the VF's interface administratively up or down."""
         ...
 
-    def user_of(self, vf: VirtualFunction) -> str | None:
-        """Tell in words what on this host uses a VF that mooring did not lease, or None when nothing does.
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
+        """Tell in words what on this host uses a device that mooring did not lease, or None when nothing does.
 
-        For example: driver vfio-pci, another network namespace, an upper device (bond, bridge, macvtap), or an IP
-        address on its interface.
+        For example: driver vfio-pci, another network namespace, an upper device (bond, bridge, macvtap), an IP address
+        on its interface, or a default route over it.
+        """
+        ...
+
+    def bind_vfio(self, vf: VirtualFunction) -> str:
+        """Reset the VF and bind it to vfio-pci, for a program to drive it; return its group's node, ``/dev/vfio/12``.
+
+        Its interface is gone afterwards. Raises KernelRefused where the host has no IOMMU (EOPNOTSUPP), or where the VF
+        shares its IOMMU group with another device (EBUSY). A VF that is bound already stays as it is.
+        """
+        ...
+
+    def release_vfio(self, vf: VirtualFunction, *, name: str) -> Netdev:
+        """Take the VF from vfio-pci, reset it and bind its network driver; its interface is down and called ``name``.
+
+        Raises KernelRefused (EBUSY) at once while a process has the group open, instead of waiting for its end.
+        """
+        ...
+
+    def vfio_group(self, vf: VirtualFunction) -> str | None:
+        """Return the node of the VF's group, or None when it is not bound to vfio-pci. It may change with a boot."""
+        ...
+
+    def vfio_user(self, vf: VirtualFunction) -> str | None:
+        """Tell in words who has the group of a VF open that is bound to vfio-pci, or None when nobody has.
+
+        Opens it for an instant, in which a program could not: not to be asked of a VF that is leased.
+        """
+        ...
+
+    def restore_uplink(self, pf: PhysicalFunction, former: Netdev) -> None:
+        """Give the PF's interface, home again under whatever name, the former name, MAC, MTU and state back.
+
+        It hears its own frames only and has no IP address afterwards. Raises NotClean while it is in another network
+        namespace, and when it does not read back.
         """
         ...

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
 from mooring.host import links
-from mooring.host.adoption import adopt
+from mooring.host.adoption import adopt, take_name
+from mooring.host.events import host_events
 from mooring.host.failures import kernel_errors
-from mooring.host.kernel import Netdev, VfSettings
+from mooring.host.interfaces import interface_index, read_interface
+from mooring.host.kernel import HostEvents, Netdev, VfCounters, VfSettings
+from mooring.host.resizing import CountFile, resize
 from mooring.host.settings import read_held, verify_adopted, write_settings
 from mooring.host.sysfs import Sysfs
+from mooring.host.uplink import restore_uplink
+from mooring.host.users import user_of
+from mooring.host.vf_info import COUNTING_DRIVERS
+from mooring.host.vfio import Vfio
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
 
@@ -19,10 +27,11 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class LinuxKernel:
-    """Kernel, kept by sysfs and rtnetlink. Stateless, so it may be shared between threads."""
+    """Kernel, kept by sysfs and rtnetlink. Safe to share between threads."""
 
     def __init__(self, sysfs_root: Path = Path("/sys")) -> None:
         self._sysfs = Sysfs(sysfs_root)
+        self._vfio = Vfio(self._sysfs)
 
     def boot_id(self) -> str:
         """Return the identity of this boot."""
@@ -43,6 +52,22 @@ class LinuxKernel:
         with kernel_errors("reading the settings of its VFs", pf.address):
             return self._pf_side(pf.address).read()
 
+    def counters(self, pf: PhysicalFunction) -> Mapping[int, VfCounters]:
+        """Return what the PF has counted for each of its VFs, nothing for drivers that do not count."""
+        if pf.driver not in COUNTING_DRIVERS:
+            return {}
+        with kernel_errors("reading the counters of its VFs", pf.address):
+            return self._pf_side(pf.address).read_counters()
+
+    def resize(self, pf: PhysicalFunction, vfs: int) -> PhysicalFunction:
+        """Make the PF show this many VFs."""
+        resize(CountFile(self._sysfs.path(pf.address)), pf, vfs)
+        return self._pf_now(pf)
+
+    def events(self) -> AbstractContextManager[HostEvents]:
+        """Listen to changes of interfaces and PCI devices, from now on."""
+        return host_events()
+
     def write_settings(self, vf: VirtualFunction, wanted: VfSettings) -> frozenset[str]:
         """Make the PF hold ``wanted`` for the VF."""
         return write_settings(self._pf_side(vf.parent), vf, wanted)
@@ -60,32 +85,57 @@ class LinuxKernel:
         except DeviceGone:
             return None
 
-    def set_mtu(self, vf: VirtualFunction, mtu: int) -> None:
-        """Set the MTU of the VF's interface."""
-        with kernel_errors(f"setting MTU {mtu}", vf.address):
-            links.set_mtu(self._link(vf.address).index, mtu)
-        if (now := self._link(vf.address).mtu) != mtu:
-            raise NotClean(vf.address, f"the MTU is {now} after it was set to {mtu}")
+    def set_mtu(self, device: PhysicalFunction | VirtualFunction, mtu: int) -> None:
+        """Set the MTU of the device's interface."""
+        with kernel_errors(f"setting MTU {mtu}", device.address):
+            links.set_mtu(interface_index(self._sysfs, device.address), mtu)
+        if (now := self._link(device.address).mtu) != mtu:
+            raise NotClean(device.address, f"the MTU is {now} after it was set to {mtu}")
 
     def set_up(self, vf: VirtualFunction, *, up: bool) -> None:
         """Set the VF's interface administratively up or down."""
         with kernel_errors(f"setting the interface {'up' if up else 'down'}", vf.address):
-            links.set_up(self._link(vf.address).index, up=up)
+            links.set_up(interface_index(self._sysfs, vf.address), up=up)
         if self._link(vf.address).up != up:
             raise NotClean(vf.address, f"the interface does not stay {'up' if up else 'down'}")
 
-    def user_of(self, vf: VirtualFunction) -> str | None:
-        """Tell in words what on this host uses a VF that mooring did not lease."""
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
+        """Tell in words what on this host uses a device that mooring did not lease."""
+        return user_of(self._sysfs, self._still_there(device).address)
+
+    def bind_vfio(self, vf: VirtualFunction) -> str:
+        """Reset the VF and bind it to vfio-pci; return its group's node."""
+        return self._vfio.bind(self._now(vf).address)
+
+    def release_vfio(self, vf: VirtualFunction, *, name: str) -> Netdev:
+        """Take the VF from vfio-pci and give it to its network driver, its interface called ``name``."""
         now = self._now(vf)
-        if now.elsewhere:
-            return "another network namespace"
-        if now.netdev is None:
-            return f"driver {now.driver}" if now.driver else None
-        if uppers := self._sysfs.uppers(now.address):
-            return f"{', '.join(uppers)} on top of its interface {now.netdev}"
-        with kernel_errors(f"reading the addresses of {now.netdev}", now.address):
-            addresses = links.read_addresses(self._link(now.address).index)
-        return f"the host, with {', '.join(addresses)} on {now.netdev}" if addresses else None
+        self._vfio.release(now.address)
+        return take_name(self._sysfs, now, name)
+
+    def vfio_group(self, vf: VirtualFunction) -> str | None:
+        """Return the node of the VF's group, or None when it is not bound to vfio-pci."""
+        with kernel_errors("looking at its IOMMU group", vf.address):
+            return self._vfio.node(self._now(vf).address)
+
+    def vfio_user(self, vf: VirtualFunction) -> str | None:
+        """Tell in words who has the VF's group open."""
+        return self._vfio.user_of(self._now(vf).address)
+
+    def restore_uplink(self, pf: PhysicalFunction, former: Netdev) -> None:
+        """Give the PF's interface its former name, MAC, MTU and state back."""
+        restore_uplink(self._sysfs, self._still_there(pf).address, former)
+
+    def _still_there(self, device: VirtualFunction | PhysicalFunction) -> VirtualFunction | PhysicalFunction:
+        if isinstance(device, VirtualFunction):
+            return self._now(device)
+        return self._pf_now(device)
+
+    def _pf_now(self, pf: PhysicalFunction) -> PhysicalFunction:
+        now = self.find(pf.address)
+        if not isinstance(now, PhysicalFunction):
+            raise DeviceGone("looking at the PF", pf.address, "it has left the host")
+        return now
 
     def _now(self, vf: VirtualFunction) -> VirtualFunction:
         device = self.find(vf.address)
@@ -94,19 +144,7 @@ class LinuxKernel:
         return device
 
     def _pf_side(self, pf: PciAddress) -> links.PfInterface:
-        if interface := self._sysfs.interface(pf):
-            with kernel_errors(f"looking up interface {interface}", pf):
-                return links.PfInterface(interface)
-        raise DeviceGone(
-            "configuring VFs", pf, "the PF's interface is not in the host's network namespace, or has no driver"
-        )
+        return links.PfInterface(interface_index(self._sysfs, pf))
 
     def _link(self, address: PciAddress) -> Netdev:
-        """Read the device's interface; its name may pass to another device between the two looks."""
-        interface = self._sysfs.interface(address)
-        if interface is not None:
-            with kernel_errors(f"reading interface {interface}", address):
-                link = links.read_link(interface)
-            if link.parent in {None, str(address)}:
-                return link.netdev
-        raise DeviceGone("reading its interface", address, "it has none in the host's network namespace")
+        return read_interface(self._sysfs, address).netdev

@@ -1,4 +1,4 @@
-"""Requests to rtnetlink, and its link events, with pyroute2's sockets and messages.
+"""Requests to rtnetlink, with pyroute2's sockets and messages.
 
 Its IPRSocket, not its IPRoute: that keeps an event loop for each thread, and to open one for each request would cost
 more than the requests. An IPRSocket works in any thread, and is kept for the next request. It leaves to its user to
@@ -8,8 +8,6 @@ await the answer; that, and an answer of any size (IPRSocket.get stops at 16 KiB
 from __future__ import annotations
 
 import atexit
-import errno
-import select
 import socket
 import struct
 from collections import deque
@@ -18,21 +16,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from pyroute2.netlink import NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
-from pyroute2.netlink.rtnl import RTMGRP_LINK
 from pyroute2.netlink.rtnl.iprsocket import IPRSocket
 
 from mooring.host.failures import NetlinkError
+
+Message = Any
+"""A message of netlink's; pyroute2 has no types."""
 
 _HEADER = struct.Struct("=IH")  # nlmsghdr: length and kind
 _idle: deque[Any] = deque()
 
 
-def request(kind: int, message: Any, flags: int = 0) -> list[Any]:  # noqa: ANN401, as pyroute2 has no types
+def request(kind: int, message: Message, flags: int = 0) -> list[Message]:
     """Send one message and return the answers; raise NetlinkError with the kernel's errno.
 
     ``flags`` say what answers: one object (0), all objects that match (NLM_F_DUMP), or none (NLM_F_ACK).
     """
-    answers: list[Any] = []
+    answers: list[Message] = []
     with _lend() as sock:
         sock.put(message, kind, NLM_F_REQUEST | flags)
         while not answers or _more_follow(answers[-1]):
@@ -54,7 +54,7 @@ def request_undecoded(encoded: bytes) -> bytes:
     return answer
 
 
-def _more_follow(answer: Any) -> bool:  # noqa: ANN401
+def _more_follow(answer: Message) -> bool:
     return bool(answer["header"]["flags"] & NLM_F_MULTI) and answer["header"]["type"] != NLMSG_DONE
 
 
@@ -79,34 +79,6 @@ def _close_idle() -> None:
         _idle.pop().close()
 
 
-def _raise_refusal(message: Any) -> None:  # noqa: ANN401
+def _raise_refusal(message: Message) -> None:
     if message["header"]["type"] == NLMSG_ERROR and message["error"]:
         raise NetlinkError(-message["error"], message.get_attr("NLMSGERR_ATTR_MSG") or "")
-
-
-class LinkEvents:
-    """A wake-up at every change of any interface in the daemon's namespace."""
-
-    def __init__(self, sock: Any) -> None:  # noqa: ANN401
-        self._socket = sock
-
-    def wait(self, seconds: float) -> None:
-        """Return after the next change, or after ``seconds``. What changed is for the caller to look up."""
-        if not select.select([self._socket], [], [], max(seconds, 0))[0]:
-            return
-        while True:
-            try:
-                self._socket.recv(1 << 16, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                if exc.errno != errno.ENOBUFS:  # more events than the socket holds: one wake-up serves for all
-                    raise
-
-
-@contextmanager
-def link_events() -> Iterator[LinkEvents]:
-    """Listen from now on, so that nothing that follows is missed."""
-    with IPRSocket() as sock:
-        sock.bind(RTMGRP_LINK)
-        yield LinkEvents(sock)

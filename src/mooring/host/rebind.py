@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mooring.errors import DeviceGone, NotClean
+from mooring.host.events import host_events
 from mooring.host.failures import kernel_errors
-from mooring.host.netlink import link_events
 from mooring.host.sysfs import Sysfs
 from mooring.pci.address import PciAddress
 
@@ -17,21 +17,22 @@ _INTERFACE_SECONDS = 10.0
 _ATTEMPTS = 2
 
 
-def rebind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> str:
-    """Unbind the VF, bind it to ``driver`` (None: whichever fits) and return the name of its new interface.
+def rebind(sysfs: Sysfs, address: PciAddress, driver: str | None) -> None:
+    """Unbind the VF, bind it to ``driver`` (None: whichever fits) and wait for its new interface.
 
     Raises NotClean when no driver takes the VF, or when no interface appears. Not for a VF of a virtual machine:
     unbinding vfio-pci would wait for that machine.
     """
     for _ in range(_ATTEMPTS):
-        _unbind(sysfs, address)
+        unbind(sysfs, address)
         _bind(sysfs, address, driver)
-        if name := sysfs.interface(address) or _await_interface(sysfs, address):
-            return name
+        if sysfs.interface(address) or _interface_appears(sysfs, address):
+            return
     raise NotClean(address, f"no network interface appeared within {_INTERFACE_SECONDS:.0f} s of binding {driver}")
 
 
-def _unbind(sysfs: Sysfs, address: PciAddress) -> None:
+def unbind(sysfs: Sysfs, address: PciAddress) -> None:
+    """Take the VF from its driver, if it has one; its interface is gone, wherever it was."""
     if bound := sysfs.driver(address):
         with kernel_errors(f"unbinding {bound}", address):
             (sysfs.path(address) / "driver/unbind").write_text(str(address))
@@ -70,10 +71,10 @@ def _override(path: Path, driver: str) -> Iterator[None]:
         override.write_text("\n")
 
 
-def _await_interface(sysfs: Sysfs, address: PciAddress) -> str | None:
-    """Return the interface's name once it is registered; most drivers have done so when they are bound."""
+def _interface_appears(sysfs: Sysfs, address: PciAddress) -> bool:
+    """Wait until the interface is registered; most drivers have done so when they are bound."""
     deadline = time.monotonic() + _INTERFACE_SECONDS
-    with link_events() as events:
-        while (name := sysfs.interface(address)) is None and (left := deadline - time.monotonic()) > 0:
+    with host_events() as events:
+        while not (appeared := sysfs.interface(address) is not None) and (left := deadline - time.monotonic()) > 0:
             events.wait(left)
-    return name
+    return appeared

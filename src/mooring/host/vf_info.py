@@ -10,22 +10,41 @@ import errno
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from mooring.host.failures import NetlinkError
-from mooring.host.kernel import LinkState, VfSettings
+from mooring.host.kernel import LinkState, VfCounters, VfSettings
 
 IFLA_NUM_VF, IFLA_VFINFO_LIST = 21, 22
 _IFLA_VF_INFO = 1
+_IFLA_VF_STATS = 8
 _KIND_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _SERVICE_TAG = 0x88A8  # ETH_P_8021AD
 _UNKNOWN = 0xFFFFFFFF  # -1: the driver does not report it
 
 _ATTRIBUTE = struct.Struct("=HH")
-_ONE, _TWO, _THREE = struct.Struct("=I"), struct.Struct("=II"), struct.Struct("=III")
+_ONE, _TWO, _THREE, _COUNT = (struct.Struct(layout) for layout in ("=I", "=II", "=III", "=Q"))
 _VLAN_INFO = struct.Struct("=III2s")
 _LINK_STATES = (LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE)
+COUNTING_DRIVERS = frozenset({"mlx5_core", "mlx4_core", "ice", "i40e", "ixgbe"})
+"""PF drivers that count for their VFs: those with ndo_get_vf_stats (Linux drivers/net/ethernet/{mellanox,intel}).
+
+For all others, igb among them, Linux sends the same attribute, full of zeros (rtnl_fill_vfinfo).
+"""
+
+# enum of IFLA_VF_STATS_*; its first is 0, and 6 is padding
+_COUNTERS = {
+    0: "rx_packets",
+    1: "tx_packets",
+    2: "rx_bytes",
+    3: "tx_bytes",
+    4: "broadcast",
+    5: "multicast",
+    7: "rx_dropped",
+    8: "tx_dropped",
+}
 
 
 class VfAttribute(IntEnum):
@@ -41,14 +60,14 @@ class VfAttribute(IntEnum):
     VLAN_LIST = 12
 
 
-def vf_entries(data: bytes, start: int) -> dict[int, tuple[int, int]]:
-    """Find the VFs in a link message whose attributes begin at ``start``: where each begins and ends, by VF index.
+def vf_entries(data: bytes, start: int) -> dict[int, bytes]:
+    """Return the VFs of a link message whose attributes begin at ``start``: each one's attributes, by VF index.
 
     The list is walked by the number of VFs (IFLA_NUM_VF), not by its own length: that has 16 bits and wraps above
     334 VFs, while the kernel still sends every entry. Raises NetlinkError (EMSGSIZE) when entries are missing.
     """
     count = 0
-    entries: dict[int, tuple[int, int]] = {}
+    entries: dict[int, bytes] = {}
     for kind, begin, _ in attributes(data, start):
         if kind == IFLA_NUM_VF:
             (count,) = _ONE.unpack_from(data, begin)
@@ -56,54 +75,82 @@ def vf_entries(data: bytes, start: int) -> dict[int, tuple[int, int]]:
             for entry, entry_begin, entry_end in islice(attributes(data, begin), count):
                 if entry == _IFLA_VF_INFO and entry_end <= len(data):
                     # Every attribute of a VF begins with the VF's index, so the first one does.
-                    entries[_ONE.unpack_from(data, entry_begin + 4)[0]] = (entry_begin, entry_end)
+                    entries[_ONE.unpack_from(data, entry_begin + 4)[0]] = data[entry_begin:entry_end]
             break
     if len(entries) != count:
         raise NetlinkError(errno.EMSGSIZE, f"the kernel counts {count} VFs but lists {len(entries)}")
     return entries
 
 
-def parse_vf(data: bytes, start: int, end: int) -> VfSettings:
-    """Read one of the entries."""
-    found: dict[int, int] = {kind: begin for kind, begin, _ in attributes(data, start, end)}
-
-    def number(kind: VfAttribute, default: int) -> int:
-        return int(_TWO.unpack_from(data, found[kind])[1]) if kind in found else default
-
+@lru_cache(maxsize=4096)  # most VFs are as they were at the last look
+def parse_vf(entry: bytes) -> VfSettings:
+    """Read what the PF holds for the VF with these attributes."""
+    found = _places(entry)
     mac = found[VfAttribute.MAC]
-    _, vlan, qos = _THREE.unpack_from(data, found[VfAttribute.VLAN])
-    min_rate, max_rate = 0, number(VfAttribute.TX_RATE, 0)
-    if VfAttribute.RATE in found:
-        _, min_rate, max_rate = _THREE.unpack_from(data, found[VfAttribute.RATE])
+    _, vlan, qos = _THREE.unpack_from(entry, found[VfAttribute.VLAN])
+    min_rate, max_rate = _rates(entry, found)
     return VfSettings(
-        mac=data[mac + 4 : mac + 10].hex(":"),
+        mac=entry[mac + 4 : mac + 10].hex(":"),
         vlan=vlan,
         qos=qos,
-        service_tag=_has_service_tag(data, found.get(VfAttribute.VLAN_LIST)),
-        spoof_check=_switch(number(VfAttribute.SPOOF_CHECK, _UNKNOWN)),
-        trust=_switch(number(VfAttribute.TRUST, _UNKNOWN)),
+        service_tag=_has_service_tag(entry, found.get(VfAttribute.VLAN_LIST)),
+        spoof_check=_switch(entry, found.get(VfAttribute.SPOOF_CHECK)),
+        trust=_switch(entry, found.get(VfAttribute.TRUST)),
         min_tx_rate=min_rate,
         max_tx_rate=max_rate,
-        link_state=_LINK_STATES[number(VfAttribute.LINK_STATE, 0)],
+        link_state=_LINK_STATES[_number(entry, found.get(VfAttribute.LINK_STATE)) or 0],
     )
+
+
+def parse_counters(entry: bytes) -> VfCounters | None:
+    """Read the counters of the VF with these attributes, None where the kernel sent none."""
+    for kind, begin, end in attributes(entry):
+        if kind == _IFLA_VF_STATS:
+            counted = entry[begin:end]
+            found = _places(counted)
+            return VfCounters(
+                **{
+                    name: _COUNT.unpack_from(counted, found[place])[0]
+                    for place, name in _COUNTERS.items()
+                    if place in found
+                }
+            )
+    return None
+
+
+def _places(data: bytes) -> dict[int, int]:
+    """Find where each attribute's payload begins."""
+    return {kind: begin for kind, begin, _ in attributes(data)}
+
+
+def _rates(data: bytes, found: dict[int, int]) -> tuple[int, int]:
+    if place := found.get(VfAttribute.RATE):
+        _, least, most = _THREE.unpack_from(data, place)
+        return least, most
+    return 0, _number(data, found.get(VfAttribute.TX_RATE)) or 0
 
 
 def _has_service_tag(data: bytes, vlan_list: int | None) -> bool:
     if vlan_list is None:
         return False
-    _, begin, _ = next(attributes(data, vlan_list))
-    protocol: bytes = _VLAN_INFO.unpack_from(data, begin)[3]
+    protocol: bytes = _VLAN_INFO.unpack_from(data, vlan_list + _ATTRIBUTE.size)[3]  # of the first one listed
     return int.from_bytes(protocol, "big") == _SERVICE_TAG
 
 
-def _switch(value: int) -> bool | None:
-    return None if value == _UNKNOWN else value != 0
+def _number(data: bytes, place: int | None) -> int | None:
+    """Return the number of an attribute that holds a VF's index and one number."""
+    return None if place is None else _TWO.unpack_from(data, place)[1]
+
+
+def _switch(data: bytes, place: int | None) -> bool | None:
+    value = _number(data, place)
+    return None if value is None or value == _UNKNOWN else value != 0
 
 
 def attributes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int, int]]:
     """Walk the attributes of ``data[start:end]``: kind, and where the payload begins and ends.
 
-    Offsets instead of slices: a card may have hundreds of VFs with a dozen attributes each.
+    Offsets instead of slices: a list of VFs is walked beyond the end that it tells.
     """
     end = len(data) if end is None else end
     while start + _ATTRIBUTE.size <= end:

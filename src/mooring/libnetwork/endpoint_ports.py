@@ -33,19 +33,12 @@ class EndpointPorts:
 
     def choose(self, request: CreateEndpointRequest, record: NetworkRecord, options: EndpointOptions) -> Choice:
         """Return the port; raise PortNotFound, PortBusy, PortUnusable or NetworkUnusable."""
-        mac = request.forced_mac
         vnic_type = options.vnic_type or record.vnic_type
         if request.addresses:
             choice = self._by_addresses(request, record, vnic_type)
             self._check_named(options.port, choice.port, request.addresses)
         else:
             choice = self._without_address(request, options.port, record, vnic_type)
-        if mac is not None and mac != choice.port.mac:
-            problem = (
-                f"its MAC address is {choice.port.mac}, and --mac-address asks for {mac}; leave out --mac-address, or"
-                " name a port that has it"
-            )
-            raise PortUnusable(choice.port.id, problem)
         if options.vnic_type and not choice.created and options.vnic_type != choice.port.vnic_type:
             problem = f"its vnic_type is {choice.port.vnic_type}, and {VNIC_TYPE_KEY}={options.vnic_type} was asked for"
             raise PortUnusable(choice.port.id, problem)

@@ -6,8 +6,9 @@ import threading
 
 import structlog
 
-from mooring.attach.types import Attachments, AttachRequest
+from mooring.attach.types import Attachments, AttachRequest, Lease
 from mooring.config.settings import LibnetworkSettings
+from mooring.errors import PortUnusable
 from mooring.libnetwork import protocol
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.endpoint_ports import Choice, EndpointPorts
@@ -84,18 +85,24 @@ class NetworkDriver:
             return self._endpoint_reply(request, record, lease.port)
         try:
             choice = self._choices.choose(request, record, options)
-            self._lease(request, choice, options.vnic_type or record.vnic_type)
-            return self._endpoint_reply(request, record, choice.port)
+            lease = self._lease(request, choice, options.vnic_type or record.vnic_type, options.vf_driver)
+            _check_mac(request.forced_mac, lease)
+            return self._endpoint_reply(request, record, lease.port)
         except BaseException:
             self._end(request.endpoint_id)
             raise
 
     def join(self, request: protocol.EndpointRequest) -> protocol.JoinReply:
-        """Bind the port and prepare its device; name the interface for the engine to move."""
+        """Bind the port and prepare its device; name the interface for the engine to move.
+
+        A device without an interface (vfio) is configured by the program that drives it: routes have no place then.
+        """
         lease = self._attachments.find(request.endpoint_id)
         record = self._directory.resolve(request.network_id)
         subnets = self._directory.subnets_of_port(lease.port, record) if lease else ()
         attachment = self._attachments.attach(request.endpoint_id)
+        if not attachment.interface:
+            subnets = ()
         return join_reply(interface=attachment.interface, prefix=self._settings.interface_prefix, subnets=subnets)
 
     def delete_endpoint(self, request: protocol.EndpointRequest) -> protocol.Reply:
@@ -108,9 +115,7 @@ class NetworkDriver:
         lease = self._attachments.find(request.endpoint_id)
         if lease is None:
             return protocol.InfoReply(value={})
-        return protocol.InfoReply(
-            value={"port": lease.port.id, "pci_slot": str(lease.device), "status": lease.port.status}
-        )
+        return protocol.InfoReply(value={"port": lease.port.id, "device": lease.place, "status": lease.port.status})
 
     def program_external_connectivity(self, request: protocol.ExternalConnectivityRequest) -> protocol.Reply:
         """Say that a published port needs no publishing here: the container's address is reachable as it is."""
@@ -121,12 +126,14 @@ class NetworkDriver:
             )
         return protocol.Reply()
 
-    def _lease(self, request: protocol.CreateEndpointRequest, choice: Choice, vnic_type: str | None) -> None:
+    def _lease(
+        self, request: protocol.CreateEndpointRequest, choice: Choice, vnic_type: str | None, vf_driver: str | None
+    ) -> Lease:
         network = self._directory.network(choice.port.network_id)
         with self._claiming:
             self._ports.check_unclaimed(choice.port.id)
             self._reservations.claim(choice.port.id, request.endpoint_id)
-            self._attachments.lease(
+            return self._attachments.lease(
                 AttachRequest(
                     attachment=request.endpoint_id,
                     port=choice.port,
@@ -134,6 +141,7 @@ class NetworkDriver:
                     device_owner=DEVICE_OWNER,
                     created=choice.created,
                     vnic_type=vnic_type if choice.created else None,
+                    vf_driver=vf_driver,
                 )
             )
 
@@ -159,3 +167,13 @@ class NetworkDriver:
         return protocol.CreateEndpointReply(
             interface=protocol.InterfaceReply(address=given.get(4), address_v6=given.get(6), mac=mac)
         )
+
+
+def _check_mac(forced: str | None, lease: Lease) -> None:
+    """Refuse a MAC address that the container will not have; only the lease knows that of a port on a whole card."""
+    if forced in (None, lease.port.mac):
+        return
+    problem = f"its MAC address is {lease.port.mac}, and --mac-address asks for {forced}; leave out --mac-address"
+    if lease.port.mac == lease.former.mac:
+        raise PortUnusable(lease.port.id, f"{problem}, or name a port that has it")
+    raise PortUnusable(lease.port.id, f"{problem}: a port of vnic_type {lease.vnic_type} takes over that of its card")

@@ -13,6 +13,8 @@ from mooring.suggestions import suggest
 VNIC_TYPES: Final = ("normal", "direct", "direct-physical", "macvtap")
 PORT_KEY: Final = "neutron.port.uuid"
 VNIC_TYPE_KEY: Final = "neutron.vnic_type"
+VF_DRIVER_KEY: Final = "neutron.vf_driver"
+_VF_DRIVERS: Final = ("vfio-pci",)
 
 _NETWORK_KEYS: Final = (
     "neutron.net.uuid",
@@ -28,7 +30,7 @@ _NETWORK_KEYS: Final = (
     "neutron.pool.v6.name",
     VNIC_TYPE_KEY,
 )
-_ENDPOINT_KEYS: Final = (PORT_KEY, VNIC_TYPE_KEY)
+_ENDPOINT_KEYS: Final = (PORT_KEY, VNIC_TYPE_KEY, VF_DRIVER_KEY)
 _TRUE: Final = ("1", "t", "true", "on", "y", "yes")
 _FALSE: Final = ("0", "f", "false", "off", "n", "no")
 
@@ -63,10 +65,11 @@ class NetworkOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointOptions:
-    """What a container's connection to a network was asked for with."""
+    """What a container's connection to a network was asked for with; ``vf_driver`` None is the VF's network driver."""
 
     port: str | None
     vnic_type: str | None
+    vf_driver: str | None
 
 
 def parse_network_options(options: Mapping[str, object]) -> NetworkOptions:
@@ -77,14 +80,18 @@ def parse_network_options(options: Mapping[str, object]) -> NetworkOptions:
         subnets={4: _selector(own, "neutron.subnet"), 6: _selector(own, "neutron.subnet.v6")},
         pools={4: _selector(own, "neutron.pool"), 6: _selector(own, "neutron.pool.v6")},
         shared=_boolean(own, "neutron.net.shared"),
-        vnic_type=_vnic_type(own),
+        vnic_type=_one_of(own, VNIC_TYPE_KEY, VNIC_TYPES),
     )
 
 
 def parse_endpoint_options(options: Mapping[str, object]) -> EndpointOptions:
     """Read an endpoint's options, among which are Docker's own; raise InvalidRequest for what has no meaning."""
     own = _own(options, _ENDPOINT_KEYS, "endpoint")
-    return EndpointOptions(port=_uuid(own, PORT_KEY), vnic_type=_vnic_type(own))
+    return EndpointOptions(
+        port=_uuid(own, PORT_KEY),
+        vnic_type=_one_of(own, VNIC_TYPE_KEY, VNIC_TYPES),
+        vf_driver=_one_of(own, VF_DRIVER_KEY, _VF_DRIVERS),
+    )
 
 
 def _own(options: Mapping[str, object], known: Collection[str], kind: str) -> dict[str, str]:
@@ -121,9 +128,9 @@ def _boolean(own: Mapping[str, str], key: str) -> bool | None:
     return value.lower() in _TRUE
 
 
-def _vnic_type(own: Mapping[str, str]) -> str | None:
-    if not (value := own.get(VNIC_TYPE_KEY)):
+def _one_of(own: Mapping[str, str], key: str, known: Collection[str]) -> str | None:
+    if not (value := own.get(key)):
         return None
-    if value.lower() not in VNIC_TYPES:
-        raise InvalidRequest(f"option {VNIC_TYPE_KEY}={value} names no vnic_type; {suggest(value, VNIC_TYPES)}")
+    if value.lower() not in known:
+        raise InvalidRequest(f"option {key}={value} names nothing that is served; {suggest(value, known)}")
     return value.lower()

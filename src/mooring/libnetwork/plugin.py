@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from mooring.attach.types import Attachments
@@ -46,10 +47,12 @@ class Plugin:
         settings: LibnetworkSettings,
         state_dir: Path,
         clock: Callable[[], float] = time.time,
+        more_routes: Mapping[str, Route] = MappingProxyType({}),
     ) -> None:
         """Open the memory in ``state_dir``; asks nothing of Neutron.
 
-        ``host`` is what ports are bound to, ``clock`` tells seconds since the epoch.
+        ``host`` is what ports are bound to, ``clock`` tells seconds since the epoch. ``more_routes`` are calls that are
+        answered on the same socket but are not Docker's.
         """
         self._file = StateFile(state_dir / STATE_FILE, SCHEMA)
         records, reservations = Records(self._file), Reservations(self._file)
@@ -60,7 +63,7 @@ class Plugin:
         self._networks = Networks(neutron, records, self._intents, directory, self._pools, settings)
         network = NetworkDriver(attachments, self._networks, directory, self._ports, reservations, settings)
         ipam = IpamDriver(records, reservations, directory, self._pools, self._ports, settings)
-        self.app = PluginApp(_routes(network, ipam))
+        self.app = PluginApp(_routes(network, ipam), more_routes)
 
     def pay_debts(self) -> None:
         """Expire what nobody claimed, and take away in Neutron what could not be taken away when it was due."""

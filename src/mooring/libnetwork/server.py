@@ -9,7 +9,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +19,7 @@ import structlog
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from waitress import create_server
+from waitress.task import ThreadedTaskDispatcher
 
 from mooring.errors import (
     EdgeFailure,
@@ -35,7 +35,6 @@ from mooring.errors import (
 from mooring.libnetwork.protocol import Message, NoArguments
 
 MAX_BODY: Final = 1 << 20
-DAY: Final = 86400
 MEDIA_TYPE: Final = "application/vnd.docker.plugins.v1.2+json"
 STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
@@ -46,6 +45,11 @@ STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     StateFileUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The answer to each error. Never 404, which the engine reads as "this plugin does not know the call"."""
+
+# More than Docker makes at once, and fewer than a process may have files open: 1024, unless it asks for more.
+_CONNECTIONS: Final = 500
+_ROUND_S: Final = 10.0
+_GRACE_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +69,9 @@ class PluginApp:
     drivers, and never as 200.
     """
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
-        self._routes = routes
+    def __init__(self, *routes: Mapping[str, Route]) -> None:
+        """Answer the calls of one or more tables, each by the name that stands in its path."""
+        self._routes = {name: route for table in routes for name, route in table.items()}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one call, and log it in one line."""
@@ -75,10 +80,11 @@ class PluginApp:
         call = environ.get("PATH_INFO", "").lstrip("/")
         status, reply = self._answer(call, environ)
         body = reply.encode()
-        headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
-        start_response(f"{status.value} {status.phrase}", headers)
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", MEDIA_TYPE)])
         log.info("docker.call", call=call, status=status.value, ms=round((time.monotonic() - began) * 1000))
-        return [body]
+        # An answer without a length ends the connection (waitress, HTTPTask). One that the engine kept open would break
+        # under its next call when the daemon ends, and the engine repeats such a call without its body.
+        return iter((body,))
 
     def _answer(self, call: str, environ: WSGIEnvironment) -> tuple[HTTPStatus, str]:
         if environ["REQUEST_METHOD"] != "POST":
@@ -122,63 +128,86 @@ def _refusal(status: HTTPStatus, message: str) -> tuple[HTTPStatus, str]:
     return status, json.dumps({"Err": message, "Error": message})
 
 
-class _Last:
-    """The last task of a thread: done when every thread has come to its last one, all calls before being answered."""
+class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    """Has a thread for each call: however many Joins wait for Neutron, a removal is answered at once."""
 
-    def __init__(self, idle: threading.Barrier) -> None:
-        self._idle = idle
+    def __init__(self) -> None:
+        super().__init__()
+        self._adding = threading.Lock()
 
-    def service(self) -> None:
-        with suppress(threading.BrokenBarrierError):
-            self._idle.wait()
-
-    def cancel(self) -> None:
-        """Have nothing to cancel."""
+    def add_task(self, task: object) -> None:
+        with self._adding:
+            with self.lock:
+                needed = self.active_count + len(self.queue) + 1
+                running = len(self.threads) - self.stop_count
+            if needed > running:
+                self.set_thread_count(needed)
+            super().add_task(task)
 
 
 class PluginServer:
-    """Serves the application on a unix socket until it is stopped."""
+    """Serves the application on a unix socket until it is stopped.
 
-    def __init__(self, app: PluginApp, listener: socket.socket, *, threads: int = 32, patience_s: float = 60.0) -> None:
+    Each connection carries one call. What was accepted when the server stops is answered, and what was not waits in
+    the socket for whoever serves it next: no call can be lost in between.
+    """
+
+    def __init__(
+        self,
+        app: PluginApp,
+        listener: socket.socket,
+        *,
+        patience_s: float = 60.0,
+        on_round: Callable[[], None] = lambda: None,
+    ) -> None:
         """Take over a listening socket, be it from ``listen`` or from systemd.
 
-        A thread is held for as long as a call takes; a Join waits for Neutron and the kernel. ``patience_s`` (seconds)
-        is how long ``run`` waits for the last answers when it is stopped: longer than the longest Join.
+        ``patience_s`` (seconds) is how long ``run`` waits for the last answers when it is stopped: longer than the
+        longest Join, which waits for Neutron and the kernel. ``on_round`` is called every ten seconds at least while
+        the server lives.
         """
-        self._threads = threads
         self._patience_s = patience_s
+        self._on_round = on_round
         self._channels: dict[int, Any] = {}
         self._stopping = threading.Event()
         self._server = create_server(
             app,
             map=self._channels,
             sockets=[listener],
-            threads=threads,
+            connection_limit=_CONNECTIONS,
+            _dispatcher=_Threads(),
             max_request_body_size=MAX_BODY + 1,
-            # The engine keeps connections open; one closed under a call of its makes it repeat that without a body.
-            channel_timeout=DAY,
         )
 
     def run(self) -> None:
         """Serve; returns after ``stop``, when the calls under way are answered or have taken too long."""
         while not self._stopping.is_set():
-            # poll, for select knows no file descriptor above 1023
-            self._server.asyncore.loop(timeout=30.0, use_poll=True, map=self._channels, count=1)
+            self._look(_ROUND_S)
         self._drain()
         self._server.task_dispatcher.shutdown(timeout=1)
         self._server.close()
         for channel in list(self._channels.values()):
             channel.close()
 
+    def _look(self, timeout_s: float) -> None:
+        """Wait until a connection wants something, or for a while, and serve it."""
+        self._on_round()
+        # poll, for select knows no file descriptor above 1023
+        self._server.asyncore.loop(timeout=timeout_s, use_poll=True, map=self._channels, count=1)
+
     def _drain(self) -> None:
-        """Wait for the last answers; waitress itself drops the calls that wait for a thread when it shuts down."""
-        idle = threading.Barrier(self._threads + 1)
-        for _ in range(self._threads):
-            self._server.task_dispatcher.add_task(_Last(idle))
-        try:
-            idle.wait(timeout=self._patience_s)
-        except threading.BrokenBarrierError:
-            log.warning("stop.calls-cut-off", waited_s=self._patience_s)
+        """Answer those whose connection was accepted; one that has asked nothing for a second will not any more."""
+        self._server.accepting = False
+        began = time.monotonic()
+        while self._waiting(grace=time.monotonic() - began < _GRACE_S):
+            if time.monotonic() - began > self._patience_s:
+                log.warning("stop.calls-cut-off", waited_s=self._patience_s)
+                return
+            self._look(min(_GRACE_S, self._patience_s))
+
+    def _waiting(self, *, grace: bool) -> bool:
+        channels = self._server.active_channels.values()
+        return any(grace or channel.requests or channel.request or channel.total_outbufs_len for channel in channels)
 
     def stop(self) -> None:
         """Make ``run`` return. May be called from any thread and from a signal handler."""

@@ -24,6 +24,11 @@ class Agents(Protocol):
         ...
 
 
+def is_own(agent: Agent) -> bool:
+    """Tell whether mooring reports an agent, or a real one does."""
+    return REPORTED_BY.items() <= agent.configurations.items()
+
+
 class AgentDuty:
     """Reports the 'NIC Switch agent' of this host, unless a real neutron-sriov-nic-agent does.
 
@@ -86,7 +91,7 @@ class AgentDuty:
 
     def _has_real_agent(self) -> bool:
         rows = self._agents.agents(host=self._host, agent_type=AGENT_TYPE)
-        return any(row.alive and not REPORTED_BY.items() <= row.configurations.items() for row in rows)
+        return any(row.alive and not is_own(row) for row in rows)
 
     def _now(self, state: str, **facts: object) -> None:
         """Log a state that differs from the last one; a failure that lasts is told once."""

@@ -6,14 +6,17 @@ HTTP status when Neutron says no, unless a more telling error is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Port, Subnet, SubnetPool
+from mooring.neutron.model import Agent, EgressLimits, IpAddress, IpNetwork, Network, Port, Subnet, SubnetPool
 
-OWN_KEYS = ("pci_slot", "pci_vendor_info", "physical_network")
-"""The keys of ``binding:profile`` that mooring writes, named as Nova names them."""
+OWN_KEYS = ("pci_slot", "pci_vendor_info", "physical_network", "device_mac_address")
+"""The keys of ``binding:profile`` that mooring writes, named as Nova names them.
+
+The last one is a PF's: Neutron gives a direct-physical port this MAC at binding, and a new one at unbinding.
+"""
 
 AGENT_TYPE = "NIC Switch agent"
 """The agent whose row in Neutron's agent table lets SR-IOV ports bind on a host."""
@@ -48,6 +51,20 @@ class NewPort:
     mac: str | None = None
     description: str = ""
     tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortNews:
+    """One piece of news: a port was changed or ``deleted``, or a network was changed. One of the two ids is set.
+
+    It says that it is time to look, not what there is to see: news may come twice, late, in another order, and for
+    what is none of this host's. ``revision`` is the changed port's, where Neutron tells it.
+    """
+
+    port_id: str | None = None
+    network_id: str | None = None
+    deleted: bool = False
+    revision: int | None = None
 
 
 class NeutronPorts(Protocol):
@@ -93,9 +110,10 @@ class NeutronPorts(Protocol):
 
         ``port`` is the port as mooring bound it (or meant to bind it: host and device_id); ``restore`` is the profile
         as it was before, so that a pci_slot that the user had put there survives; keys of others are kept. Costs one
-        PUT; when the revision has moved on, a GET decides whether the port still has the same host and device_id
-        (then it is unbound) or belongs to somebody else (then it is left alone). A port that no longer exists is a
-        success. Raises NeutronConflict when it changed again in between: nothing is done, try again.
+        PUT; when the revision has moved on, a GET decides whether the port still has the same host and device_id, or
+        one of them and nothing for the other (then it is unbound), or is free or somebody else's (then it is left
+        alone). A port that no longer exists is a success. Raises NeutronConflict when it changed again in between:
+        nothing is done, try again.
         """
         ...
 
@@ -109,6 +127,13 @@ class NeutronPorts(Protocol):
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that does not exist is a success."""
+        ...
+
+    def egress_limits(self, policy_id: str) -> EgressLimits:
+        """Return what a QoS policy limits on the way out; a policy that is gone has no limits.
+
+        Of several rules of one kind the strictest counts. Limits on the way in are not a VF's and left out.
+        """
         ...
 
 
@@ -210,4 +235,17 @@ class NeutronBus(Protocol):
 
     def report_devices(self, host: str, *, up: Iterable[str] = (), down: Iterable[str] = ()) -> None:
         """Report ports (by UUID) as wired or not; Neutron confirms nothing, so read the port afterwards."""
+        ...
+
+    def listen(self, host: str, on_change: Callable[[PortNews], None]) -> None:
+        """Tell ``on_change`` of changes from now on until the bus is closed; returns at once, and raises nothing.
+
+        Told are: that a port was bound; a change of a bound port's admin_state_up, port_security_enabled, addresses or
+        QoS policy; a port's deletion by anyone; a change of a network's MTU or QoS policy. Not told are: a port's
+        creation, unbinding or renaming, a binding that failed, a change of ``trusted``, and the edit of a rule in a QoS
+        policy. While the broker is away nothing is told, and what happens then never is.
+
+        ``host`` names the listener. ``on_change`` runs in a thread of the bus's, must be quick, and may call neither
+        REST nor bus; what it raises is logged.
+        """
         ...

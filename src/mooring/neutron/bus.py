@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any, Final
 
 from mooring.errors import NeutronUnreachable
-from mooring.neutron.api import AGENT_TYPE, REPORTED_BY
+from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, PortNews
+from mooring.neutron.listener import NewsListener
+from mooring.neutron.messaging import EXCHANGE, library, open_transport
 
-_EXCHANGE: Final = "neutron"
 _CONTEXT: Final = {"is_admin": True, "user_id": None, "project_id": None, "roles": ["admin"]}
 _CLOSE_SECONDS: Final = 1.0
+_Untyped = Any  # oslo.messaging has no types
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Call:
     topic: str
     version: str
@@ -40,17 +41,26 @@ class NeutronMessageBus:
     def __init__(self, transport_url: str, *, timeout: float = 20.0) -> None:
         self._transport_url = transport_url
         self._timeout = timeout
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: Queue[_Call | None] = Queue()
         self._worker = threading.Thread(target=self._work, name="neutron-bus", daemon=True)
         self._worker.start()
+        self._listeners: list[NewsListener] = []
 
     def close(self) -> None:
         """Close the connections, without waiting for all of it: oslo.messaging takes five seconds, or for ever.
 
-        The thread that is left behind holds no program up.
+        The threads that are left behind hold no program up.
         """
         self._calls.put(None)
+        for listener in self._listeners:
+            listener.stop(_CLOSE_SECONDS)
         self._worker.join(_CLOSE_SECONDS)
+
+    def listen(self, host: str, on_change: Callable[[PortNews], None]) -> None:
+        """Tell ``on_change`` of changes until the bus is closed; see NeutronBus."""
+        listener = NewsListener(self._transport_url, host, on_change)
+        self._listeners.append(listener)
+        listener.start()
 
     def report_agent(self, host: str, mappings: Mapping[str, tuple[str, ...]], *, started: bool) -> None:
         """Report the 'NIC Switch agent' of a host alive; see NeutronBus."""
@@ -64,7 +74,7 @@ class NeutronMessageBus:
             "configurations": {
                 "device_mappings": {network: list(names) for network, names in mappings.items()},
                 "devices": 0,
-                "extensions": [],
+                "extensions": ["qos"],
                 **REPORTED_BY,
             },
         }
@@ -88,15 +98,20 @@ class NeutronMessageBus:
             host=host,
         )
 
-    def _call(self, doing: str, topic: str, version: str, method: str, **arguments: object) -> Any:  # noqa: ANN401
+    def _call(self, doing: str, topic: str, version: str, method: str, **arguments: object) -> _Untyped:
         call = _Call(topic=topic, version=version, method=method, arguments=arguments)
         self._calls.put(call)
         with _bus_errors(doing, self._timeout):
             try:
                 return call.answer.result(self._timeout)
             finally:
-                # What nobody waits for any more is not sent.
-                call.answer.cancel()
+                if call.answer.cancel():
+                    self._drop(call)
+
+    def _drop(self, call: _Call) -> None:
+        """Keep no call that nobody waits for any more: a broker may be away for days."""
+        with self._calls.mutex, suppress(ValueError):
+            self._calls.queue.remove(call)
 
     def _work(self) -> None:
         transport = None
@@ -104,7 +119,7 @@ class NeutronMessageBus:
             if not call.answer.set_running_or_notify_cancel():
                 continue
             try:
-                transport = transport or _open(self._transport_url)
+                transport = transport or open_transport(self._transport_url)
                 call.answer.set_result(_send(transport, call, self._timeout))
             except Exception as exc:  # noqa: BLE001 - raised again in the thread that called
                 call.answer.set_exception(exc)
@@ -123,26 +138,8 @@ def _bus_errors(doing: str, timeout: float) -> Iterator[None]:
         raise NeutronUnreachable(doing, f"message bus: {type(exc).__name__}: {exc}") from exc
 
 
-def _open(transport_url: str) -> Any:  # noqa: ANN401
-    from oslo_config import cfg  # noqa: PLC0415
-
-    with warnings.catch_warnings():
-        # oslo.messaging still imports eventlet, whose deprecation is no news for us.
-        warnings.simplefilter("ignore")
-        import oslo_messaging  # noqa: PLC0415
-
-    # The global CONF and no other: oslo.messaging looks its tracing options up there.
-    cfg.CONF([], project="mooring", default_config_files=[], default_config_dirs=[])
-    transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=transport_url)
-    # Half a minute between tries, the default, would be half a minute in which ports of a revived cloud stay DOWN.
-    if "oslo_messaging_rabbit" in cfg.CONF:
-        cfg.CONF.set_override("rabbit_interval_max", 5, "oslo_messaging_rabbit")
-    return transport
-
-
-def _send(transport: Any, call: _Call, timeout: float) -> Any:  # noqa: ANN401
-    import oslo_messaging  # noqa: PLC0415
-
-    target = oslo_messaging.Target(exchange=_EXCHANGE, topic=call.topic, version=call.version)
-    client = oslo_messaging.get_rpc_client(transport, target, timeout=timeout, retry=1)
+def _send(transport: _Untyped, call: _Call, timeout: float) -> _Untyped:
+    messaging = library()
+    target = messaging.Target(exchange=EXCHANGE, topic=call.topic, version=call.version)
+    client = messaging.get_rpc_client(transport, target, timeout=timeout, retry=1)
     return client.call(_CONTEXT, call.method, **call.arguments)

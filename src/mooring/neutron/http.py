@@ -16,8 +16,9 @@ from mooring.errors import MooringError, NeutronConflict, NeutronRefused, Neutro
 _AWAY: Final = frozenset({502, 503, 504})
 """Statuses with which a proxy, or a Neutron that is starting, says that nobody is there to answer."""
 
-
-_SERVER_ERRORS: Final = 500
+_NOT_ALLOWED: Final = frozenset({requests.codes.unauthorized, requests.codes.forbidden})
+# Docker's user waits for an answer; a Neutron that has not begun one by then will not.
+_CONNECT_S: Final = 5.0
 
 
 class CallObserver(Protocol):
@@ -34,11 +35,12 @@ def neutron_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except keystone.HttpError as exc:
-        # Neutron's own answers are never raised as HttpError (see NeutronHttp.send): this is Keystone's.
+        # Neutron's own answers are never raised as HttpError (see NeutronHttp.send): this is Keystone's, and says
+        # nothing of what Neutron would have answered, least of all that something does not exist.
         cause = f"Keystone: {exc.message}, {exc.url}"
-        if exc.http_status >= _SERVER_ERRORS:
-            raise NeutronUnreachable(doing, f"{cause}, HTTP {exc.http_status}") from exc
-        raise NeutronRefused(doing, exc.http_status, f"{cause}; check the account mooring uses") from exc
+        if exc.http_status in _NOT_ALLOWED:
+            cause += "; check the account mooring uses"
+        raise NeutronUnreachable(doing, cause) from exc
     except (keystone.ClientException, requests.RequestException) as exc:
         raise NeutronUnreachable(doing, str(exc)) from exc
 
@@ -46,15 +48,13 @@ def neutron_errors(doing: str) -> Iterator[None]:
 class NeutronHttp:
     """Sends requests to Neutron. Safe to use from several threads at once.
 
-    ``connect_timeout`` and ``read_timeout`` are seconds. Nothing is repeated, but that keystoneauth1 fetches a new
-    token once when Neutron does not accept the one it had.
+    A connection is given 5 s, an answer ``read_timeout`` seconds. Nothing is repeated, but that keystoneauth1 fetches a
+    new token once when Neutron does not accept the one it had.
     """
 
-    def __init__(
-        self, adapter: Adapter, *, connect_timeout: float, read_timeout: float, on_call: CallObserver | None
-    ) -> None:
+    def __init__(self, adapter: Adapter, *, read_timeout: float, on_call: CallObserver | None) -> None:
         self._adapter = adapter
-        self._timeout = (connect_timeout, read_timeout)
+        self._timeout = (_CONNECT_S, read_timeout)
         self._on_call = on_call
 
     def send(

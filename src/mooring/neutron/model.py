@@ -10,6 +10,10 @@ from typing import TypeAlias
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
 
+DIRECT = "direct"
+"""The vnic_type of a port that takes a VF of its own."""
+ACTIVE = "ACTIVE"
+"""The status of a port whose device is up."""
 UNBOUND = "unbound"
 BINDING_FAILED = "binding_failed"
 
@@ -27,7 +31,10 @@ class Port:
     """A Neutron port with its binding (API reference: ports, port bindings extended attributes).
 
     ``vlan`` is ``binding:vif_details.vlan`` as a number, None where the binding does not say. ``profile`` is
-    ``binding:profile``, free-form JSON. ``revision`` is what ``If-Match`` compares. ``mac`` is lower case.
+    ``binding:profile``, free-form JSON, ``vif_details`` all of ``binding:vif_details``. ``revision`` is what
+    ``If-Match`` compares. ``mac`` is lower case. ``qos_policy_id`` is the port's own policy, else its network's; an
+    edit of the policy's rules does not change the port. ``propagate_uplink_status`` is None where the cloud lacks the
+    extension uplink-status-propagation.
     """
 
     id: str
@@ -40,6 +47,7 @@ class Port:
     vnic_type: str = "normal"
     vif_type: str = UNBOUND
     vlan: int | None = None
+    vif_details: Mapping[str, object] = field(default_factory=dict)
     profile: Mapping[str, object] = field(default_factory=dict)
     host: str = ""
     device_id: str = ""
@@ -48,7 +56,21 @@ class Port:
     admin_state_up: bool = True
     port_security_enabled: bool = True
     trusted: bool | None = None
+    qos_policy_id: str | None = None
+    propagate_uplink_status: bool | None = None
     tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressLimits:
+    """What a QoS policy says of the traffic that leaves a port, in kbit/s (1000 bit); 0 is no limit, or no guarantee.
+
+    ``revision`` is the policy's, which every edit of one of its rules raises, and 0 where there is no policy.
+    """
+
+    max_kbps: int = 0
+    min_kbps: int = 0
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,18 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final, TypeVar
 
 from mooring.errors import NeutronRefused
-from mooring.neutron.model import UNBOUND, Agent, FixedIp, Network, Port, Route, Segment, Subnet, SubnetPool
+from mooring.neutron.model import (
+    UNBOUND,
+    Agent,
+    EgressLimits,
+    FixedIp,
+    Network,
+    Port,
+    Route,
+    Segment,
+    Subnet,
+    SubnetPool,
+)
 
 _T = TypeVar("_T")
 _Body = Mapping[str, Any]
@@ -30,7 +41,7 @@ def _understood(parse: Callable[[_Body], _T]) -> Callable[[str, Any], _T]:
     """Let a parser take what was being done, and raise NeutronRefused where the answer is not what it should be."""
 
     @wraps(parse)
-    def parser(doing: str, body: Any) -> _T:  # noqa: ANN401
+    def parser(doing: str, body: Any) -> _T:  # noqa: ANN401 - whatever was answered
         try:
             return parse(body)
         except KeyError as exc:
@@ -63,6 +74,7 @@ def parse_port(body: _Body) -> Port:
         vnic_type=body.get("binding:vnic_type") or "normal",
         vif_type=body["binding:vif_type"] if has_binding else UNBOUND,
         vlan=int(details["vlan"]) if "vlan" in details else None,
+        vif_details=dict(details),
         profile=dict(body["binding:profile"] or {}) if has_binding else {},
         host=body["binding:host_id"] or "" if has_binding else "",
         device_id=body.get("device_id") or "",
@@ -71,6 +83,8 @@ def parse_port(body: _Body) -> Port:
         admin_state_up=body.get("admin_state_up", True),
         port_security_enabled=body.get("port_security_enabled", True),
         trusted=body.get("trusted"),
+        qos_policy_id=body.get("qos_policy_id") or body.get("qos_network_policy_id"),
+        propagate_uplink_status=body.get("propagate_uplink_status"),
         tags=frozenset(body.get("tags") or ()),
     )
 
@@ -135,4 +149,15 @@ def parse_agent(body: _Body) -> Agent:
         host=body["host"],
         alive=body["alive"],
         configurations=dict(body.get("configurations") or {}),
+    )
+
+
+@_understood
+def parse_egress_limits(body: _Body) -> EgressLimits:
+    """Parse a QoS policy. A maximum of 0 kbit/s is none, as neutron's own SR-IOV agent reads it."""
+    rules = [rule for rule in body["rules"] if rule.get("direction") in (None, "egress")]
+    most = [rule["max_kbps"] for rule in rules if rule["type"] == "bandwidth_limit"]
+    least = [rule["min_kbps"] for rule in rules if rule["type"] == "minimum_bandwidth"]
+    return EgressLimits(
+        max_kbps=min(filter(None, most), default=0), min_kbps=max(least, default=0), revision=body["revision_number"]
     )

@@ -7,8 +7,8 @@ from typing import Final
 
 from mooring.errors import MooringError, NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
 from mooring.neutron.api import OWN_KEYS, Binding, NewPort
-from mooring.neutron.model import IpAddress, Port
-from mooring.neutron.parse import parse_port
+from mooring.neutron.model import EgressLimits, IpAddress, Port
+from mooring.neutron.parse import parse_egress_limits, parse_port
 from mooring.neutron.resources import CONFLICT, NOT_FOUND, PRECONDITION_FAILED, RestResources
 
 _GONE: Final = "it was deleted, or the account mooring uses may not see it"
@@ -76,7 +76,7 @@ class RestPorts(RestResources):
                 if exc.status != PRECONDITION_FAILED:
                     raise
                 current = self.port(port.id)
-                if (current.host, current.device_id) == (port.host, port.device_id):
+                if _is_still_held(current, port):
                     self._put(doing, "unbind_port", current, _unbound(current, restore))
         except PortNotFound:
             return
@@ -112,6 +112,17 @@ class RestPorts(RestResources):
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that does not exist is a success."""
         self._delete("ports", port_id)
+
+    def egress_limits(self, policy_id: str) -> EgressLimits:
+        """Return what a QoS policy limits on the way out; a policy that is gone has no limits."""
+        doing = f"reading QoS policy {policy_id}"
+        try:
+            body = self._http.send("show_qos_policy", doing, "GET", f"qos/policies/{policy_id}")
+        except NeutronRefused as exc:
+            if exc.status != NOT_FOUND:
+                raise
+            return EgressLimits()
+        return parse_egress_limits(doing, body.get("policy"))
 
     def _reread(self, port: Port) -> Port:
         """Return a port that was just created and tagged: tagging raised the revision, which bind() compares."""
@@ -158,17 +169,25 @@ def _writable(port: Port) -> dict[str, object]:
 def _still_to_be_had(current: Port, seen: Port) -> bool:
     """Tell whether a port is what it was seen to be, and nobody's by now or in the same hands as then.
 
-    A status or a name may have changed since, and whoever had it may have given it back.
+    A status or a name may have changed since, and whoever had it may have given it back. The MAC of a direct-physical
+    port is not its own, but comes and goes with the device.
     """
 
     def nature(port: Port) -> tuple[object, ...]:
-        return port.vnic_type, port.mac, port.fixed_ips, port.admin_state_up
+        mac = None if port.vnic_type == "direct-physical" else port.mac
+        return port.vnic_type, mac, port.fixed_ips, port.admin_state_up
 
     def hands(port: Port) -> tuple[object, ...]:
         return port.host, port.device_id, port.profile
 
     is_free = not (current.host or current.device_id)
     return nature(current) == nature(seen) and (is_free or hands(current) == hands(seen))
+
+
+def _is_still_held(current: Port, bound: Port) -> bool:
+    """Tell whether a port still bears what its binding wrote, be it that somebody took half of it away by hand."""
+    ours = bound.host, bound.device_id
+    return (current.host, current.device_id) in {ours, (bound.host, ""), ("", bound.device_id)}
 
 
 def _user_of(port: Port) -> str:

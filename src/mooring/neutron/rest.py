@@ -12,17 +12,8 @@ from mooring.neutron.ports import RestPorts
 class NeutronGateway(RestPorts, RestNetworks):
     """NeutronPorts and NeutronNetworks on a real Neutron. Safe to use from several threads at once.
 
-    ``connect_timeout`` and ``read_timeout`` (seconds) bound every call, ``on_call`` is told of every one.
+    Every answer is waited for at most ``read_timeout`` seconds; ``on_call`` is told of every call.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        *,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
-        on_call: CallObserver | None = None,
-    ) -> None:
-        super().__init__(
-            NeutronHttp(adapter, connect_timeout=connect_timeout, read_timeout=read_timeout, on_call=on_call)
-        )
+    def __init__(self, adapter: Adapter, *, read_timeout: float = 30.0, on_call: CallObserver | None = None) -> None:
+        super().__init__(NeutronHttp(adapter, read_timeout=read_timeout, on_call=on_call))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,13 +13,19 @@ import structlog
 from mooring.config.load import Loaded
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginServer, listen
+from mooring.node.activation import passed_socket
+from mooring.node.exclusive import exclusive
 from mooring.node.housekeeper import Housekeeper
 from mooring.node.logs import configure_logging
+from mooring.node.metrics import Metrics
+from mooring.node.operations import operator_routes
 from mooring.node.readiness import notify
+from mooring.node.watchdog import Watchdog
 from mooring.node.wiring import Core, open_core
 
 # docker.service starts after mooring; a Neutron that is away must not keep it from starting.
 _NEUTRON_PATIENCE_S = 10.0
+_SERVER_SILENCE_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -27,23 +34,33 @@ def run(loaded: Loaded) -> None:
     """Serve this host until SIGTERM or SIGINT; calls under way are answered first."""
     settings = loaded.settings
     configure_logging(debug=settings.debug)
+    # Ended by the watchdog, the daemon says where each of its threads hung.
+    faulthandler.enable()
     for warning in loaded.warnings:
         log.warning("configuration.doubtful", warning=warning)
+    watchdog = Watchdog()
     with ExitStack() as stack:
-        core = stack.enter_context(open_core(settings))
-        core.engine.recover()
+        stack.enter_context(exclusive(settings.state_dir))
+        listener = passed_socket(settings.plugin_socket) or listen(settings.plugin_socket)
+        metrics = Metrics()
+        core = stack.enter_context(open_core(settings, metrics, on_progress=watchdog.progress))
+        core.reconciler.recover()
         plugin = Plugin(
             neutron=core.neutron,
             attachments=core.engine,
             host=settings.host,
             settings=settings.libnetwork,
             state_dir=settings.state_dir,
+            more_routes=operator_routes(core),
         )
         stack.enter_context(closing(plugin))
-        server = PluginServer(plugin.app, listen(settings.plugin_socket))
-        stack.enter_context(_running(core, plugin))
+        beat = watchdog.expect("server", longest_silence_s=_SERVER_SILENCE_S)
+        server = PluginServer(plugin.app, listener, on_round=beat)
+        stack.enter_context(_running(core, plugin, watchdog))
+        stack.enter_context(metrics.served(settings.metrics_address))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
+        threading.Thread(target=_announce, args=(core,), name="readiness", daemon=True).start()
         log.info("node.serving", socket=str(settings.plugin_socket), host=settings.host)
         server.run()
         notify("STOPPING=1")
@@ -51,16 +68,18 @@ def run(loaded: Loaded) -> None:
 
 
 @contextmanager
-def _running(core: Core, plugin: Plugin) -> Iterator[None]:
+def _running(core: Core, plugin: Plugin, watchdog: Watchdog) -> Iterator[None]:
     """Keep the daemon's own threads running beside the server."""
-    housekeeper = Housekeeper(engine=core.engine, settlement=core.settlement, door_debts=plugin.pay_debts)
+    housekeeper = Housekeeper(core, door_debts=plugin.pay_debts, watchdog=watchdog)
     housekeeper.start()
+    core.listen()
+    watchdog.start()
     if core.agent_duty is not None:
         core.agent_duty.start()
-    threading.Thread(target=_announce, args=(core,), name="readiness", daemon=True).start()
     try:
         yield
     finally:
+        watchdog.stop()
         if core.agent_duty is not None:
             core.agent_duty.stop()
         housekeeper.stop()

@@ -13,6 +13,8 @@ from mooring.attach.devices import Devices, devices_of
 from mooring.attach.journal import Journal
 from mooring.config.settings import NodeSettings
 from mooring.host.linux import LinuxKernel
+from mooring.host.open_vswitch import OpenVSwitch
+from mooring.host.virtual_links import LinuxVirtualLinks
 
 JOURNAL_FILE: Final = "node.sqlite"
 
@@ -21,7 +23,7 @@ JOURNAL_FILE: Final = "node.sqlite"
 def open_devices(settings: NodeSettings) -> Iterator[Devices]:
     """Open the journal and the pool over the real kernel; several processes may do so at once."""
     with closing(Journal(settings.state_dir / JOURNAL_FILE)) as journal:
-        yield devices_of(LinuxKernel(), journal, settings.device_specs)
+        yield devices_of(LinuxKernel(), LinuxVirtualLinks(), OpenVSwitch(), journal, settings.device_specs)
 
 
 @contextmanager

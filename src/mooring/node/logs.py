@@ -12,10 +12,11 @@ class _OneLine(logging.Formatter):
     """What libraries log, a traceback with it, in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as level, logger, event and, if there is one, exception."""
+        """Return the record as level, logger, event, what it was about and, if there is one, exception."""
         event, *traceback = super().format(record).splitlines()
+        about = "".join(f" {key}={value}" for key, value in sorted(structlog.contextvars.get_contextvars().items()))
         exception = "\n".join(traceback)
-        return f"{event} exception={exception!r}" if traceback else event
+        return f"{event}{about} exception={exception!r}" if traceback else f"{event}{about}"
 
 
 def configure_logging(*, debug: bool) -> None:

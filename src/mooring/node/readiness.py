@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Final
+
+_MICROSECONDS: Final = 1_000_000
 
 
 def notify(state: str) -> None:
@@ -15,3 +18,11 @@ def notify(state: str) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.sendto(state.encode(), address)
+
+
+def watchdog_s() -> float | None:
+    """Return after how many seconds of silence the service manager restarts us (sd_watchdog_enabled(3)), or None."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = int(os.environ.get("WATCHDOG_USEC") or 0)
+    return microseconds / _MICROSECONDS if microseconds > 0 else None

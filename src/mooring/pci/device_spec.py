@@ -24,8 +24,9 @@ _UNSERVED_FLAGS = {
     "remote_managed": "ports of a SmartNIC that is managed from its own side are not served; remove the entry",
     "one_time_use": "a VF is cleaned and used again; remove the key, or the entry if its devices must not be",
 }
+_VF_DRIVERS = ("vfio-pci",)
 _KEYS = (
-    *("vendor_id", "product_id", "address", "devname", "physical_network", "trusted"),
+    *("vendor_id", "product_id", "address", "devname", "physical_network", "trusted", "vf_driver"),
     *_INERT_FLAGS,
     *_INERT_TEXTS,
     *_UNSERVED_FLAGS,
@@ -36,9 +37,10 @@ _KEYS = (
 class DeviceSpec:
     """One entry of the list. What it leaves open (None) matches anything.
 
-    ``text`` is the entry as written, for messages. ``physical_network`` and ``trusted`` are no criteria but what the
-    entry says of the devices it matches: the network they are on (compared exactly, case included; None serves no
-    port) and whether a port may have its VF trusted.
+    ``text`` is the entry as written, for messages. ``physical_network``, ``trusted`` and ``vf_driver`` are no criteria
+    but what the entry says of the devices it matches: the network they are on (compared exactly, case included; None
+    serves no port), whether a port may have its VF trusted, and, mooring's own addition to Nova's keys, the driver that
+    their VFs are kept bound to (None for their network driver).
     """
 
     text: str
@@ -48,6 +50,7 @@ class DeviceSpec:
     devname: str | None
     physical_network: str | None
     trusted: bool
+    vf_driver: str | None = None
 
     @classmethod
     def parse_all(cls, values: Iterable[str]) -> tuple[Self, ...]:
@@ -91,6 +94,7 @@ class DeviceSpec:
                 devname=_text(keys, "devname"),
                 physical_network=_network(keys),
                 trusted=_flag(keys, "trusted"),
+                vf_driver=_vf_driver(keys),
             )
         except ValueError as exc:
             raise InvalidDeviceSpec(text, str(exc)) from exc
@@ -155,6 +159,13 @@ def _hex_id(entry: dict[str, object], key: str) -> str | None:
 def _network(entry: dict[str, object]) -> str | None:
     # Nova writes null for devices that carry tunnelled networks.
     return None if entry.get("physical_network") is None else _text(entry, "physical_network")
+
+
+def _vf_driver(entry: dict[str, object]) -> str | None:
+    name = _text(entry, "vf_driver")
+    if name is not None and name not in _VF_DRIVERS:
+        raise ValueError(f"vf_driver {name!r} is not served; {suggest(name, _VF_DRIVERS)}")
+    return name
 
 
 def _text(entry: dict[str, object], key: str) -> str | None:

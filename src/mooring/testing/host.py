@@ -1,17 +1,20 @@
-"""A host in memory: cards plugged in, and the hands that move, break and restart things around mooring."""
+"""A host in memory: the cards that are plugged in, their VFs, and the interfaces of both."""
 
 from __future__ import annotations
 
 import errno
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from mooring.errors import DeviceGone, KernelRefused
-from mooring.host.failures import NetlinkError, kernel_errors
+from mooring.errors import DeviceGone
+from mooring.host.failures import NetlinkError
 from mooring.host.kernel import VfSettings
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
-from mooring.testing.igb import NO_MAC, FakeInterface, FakePf, FakeVf
+from mooring.testing.changes import Changes, change
+from mooring.testing.igb import MAX_VFS, NO_MAC, FakeInterface, FakePf, FakeVf
+from mooring.testing.links import FakeLinks
 
 _IGB_CANNOT = frozenset({"link_state", "min_tx_rate"})
 
@@ -25,7 +28,13 @@ class FakeHost:
         self._others: dict[PciAddress, PciDevice] = {}
         self._indexes = itertools.count(2)
         self._macs = itertools.count(1)
+        self._groups = itertools.count(11)
+        self._links = FakeLinks()
+        self._as_booted: dict[PciAddress, FakeInterface] = {}
+        self.iommu = True
+        self.changes = Changes()
 
+    @change
     def add_pf(
         self,
         address: str,
@@ -34,9 +43,10 @@ class FakeHost:
         vfs: int = 7,
         numa_node: int | None = None,
         mtu: int = 1500,
+        driver: str = "igb",
         unsupported: frozenset[str] = _IGB_CANNOT,
     ) -> PhysicalFunction:
-        """Plug in a card; every VF is bound to its network driver."""
+        """Plug in a card; every VF is bound to its network driver. ``driver`` may be one that counts, as ice does."""
         interface = FakeInterface(name=netdev, index=next(self._indexes), mac=self._fresh_mac(), mtu=mtu, up=True)
         pf = FakePf(
             address=PciAddress.parse(address),
@@ -44,15 +54,18 @@ class FakeHost:
             product_id="10c9",
             vf_product_id="10ca",
             numa_node=numa_node,
-            driver="igb",
+            driver=driver,
             vf_driver="igbvf",
             interface=interface,
             unsupported=unsupported,
+            total_vfs=max(vfs, MAX_VFS),
         )
         self._pfs[pf.address] = pf
-        self._create_vfs(pf, vfs)
+        self._as_booted[pf.address] = replace(interface)
+        self.make_vfs(pf, vfs)
         return seen(pf)
 
+    @change
     def add_device(self, address: str, *, vendor_id: str = "1af4", product_id: str = "1000") -> PciDevice:
         """Plug in a device without SR-IOV."""
         device = PciDevice(
@@ -67,79 +80,18 @@ class FakeHost:
         assert isinstance(device, VirtualFunction), f"{address} is {device}"  # noqa: S101 - for tests
         return device
 
-    def move_to_container(self, vf: VirtualFunction, name: str, *, container: str = "box") -> None:
-        """Move the interface into a container's namespace, as dockerd does: the MAC and the MTU stay."""
-        interface = self._interface(vf)
-        if name in self._names(container):
-            raise KernelRefused(f"moving it to {container} as {name}", vf.address, errno.EEXIST)
-        interface.namespace, interface.name, interface.up, interface.addresses = container, name, True, ()
-
-    def move_to_host(self, vf: VirtualFunction, name: str) -> None:
-        """Move the interface back under this name, as dockerd does when it ends a container in good order."""
-        _, fake = self._card(vf)
-        interface = _existing(fake)
-        with kernel_errors(f"moving it to the host as {name}", vf.address):
-            self._rename(interface, name)
-        interface.namespace, interface.up, interface.addresses = None, False, ()
-
-    def container_dies(self, vf: VirtualFunction) -> None:
-        """End the container around the VF: its interface comes back with the tenant's name, MAC and MTU."""
-        interface = _existing(self._card(vf)[1])
-        if interface.name in self._names(None):
-            interface.name = f"dev{interface.index}"
-        interface.namespace, interface.up, interface.addresses = None, False, ()
-
-    def set_mac(self, vf: VirtualFunction, mac: str) -> None:
-        """Set the interface's own MAC, as root in its namespace can."""
-        with kernel_errors(f"setting MAC {mac}", vf.address):
-            self._card(vf)[1].set_mac(mac)
-
-    def add_address(self, vf: VirtualFunction, address: str) -> None:
-        """Give the interface an IP address."""
-        self._interface(vf).addresses += (address,)
-
-    def add_upper(self, vf: VirtualFunction, name: str) -> None:
-        """Put a bond, a bridge or a macvtap on the interface."""
-        self._interface(vf).uppers += (name,)
-
-    def add_interface_name(self, vf: VirtualFunction, name: str) -> None:
-        """Rename the interface by hand."""
-        with kernel_errors(f"renaming it to {name}", vf.address):
-            self._rename(self._interface(vf), name)
-
-    def bind_driver(self, vf: VirtualFunction, driver: str | None) -> None:
-        """Bind the VF to another driver, or to none."""
-        pf, fake = self._card(vf)
-        self._bind(pf, fake, pf.vf_driver) if driver == pf.vf_driver else self._unbind(fake, driver)
-
-    def set_pf_up(self, pf: PhysicalFunction, *, up: bool) -> None:
-        """Set the PF's interface up with carrier, or down."""
-        self._pfs[pf.address].interface.up = up
-
-    def move_pf_away(self, pf: PhysicalFunction) -> None:
-        """Move the PF's interface into another network namespace."""
-        self._pfs[pf.address].interface.namespace = "elsewhere"
-
-    def unplug(self, device: PciDevice) -> None:
-        """Take a PF with its VFs, a VF, or another device off the host."""
-        if isinstance(device, VirtualFunction):
-            del self._pfs[device.parent].vfs[device.index]
-        elif self._pfs.pop(device.address, None) is None:
-            del self._others[device.address]
-
-    def reboot(self) -> None:
-        """Start the host again: the VFs are made anew, with the drivers' defaults."""
-        self._boots += 1
-        for pf in self._pfs.values():
-            self._create_vfs(pf, len(pf.vfs))
-
     def state(self) -> object:
         """Return a value equal to another when both hosts are in the same state (interface numbers aside)."""
-        return tuple(
+        vfs = [
             (vf.address, vf.driver, vf.settings, _place(vf.interface))
             for pf in self._pfs.values()
             for _, vf in sorted(pf.vfs.items())
+        ]
+        uplinks = [(address, _place(pf.interface)) for address, pf in self._pfs.items()]
+        links = sorted(
+            (link.namespace or "", link.name, link.kind, link.mtu, link.up, link.master or "") for link in self._links
         )
+        return vfs, uplinks, links
 
     def _find(self, address: PciAddress) -> PciDevice | None:
         if address in self._others:
@@ -168,15 +120,23 @@ class FakeHost:
             raise DeviceGone("reading its interface", vf.address, "it has none in the host's network namespace")
         return interface
 
-    def _create_vfs(self, pf: FakePf, count: int) -> None:
+    def _count(self, pf: PhysicalFunction) -> _VfCount:
+        if (card := self._pfs.get(pf.address)) is None:
+            raise DeviceGone("changing the number of its VFs", pf.address, "it has left the host")
+        return _VfCount(self, card)
+
+    def make_vfs(self, pf: FakePf, count: int) -> None:
+        """Make the card's VFs anew, with the drivers' defaults."""
         unset = VfSettings(
             mac=NO_MAC,
             spoof_check=None if "spoof_check" in pf.unsupported else True,
             trust=None if "trust" in pf.unsupported else False,
         )
+        for vf in pf.vfs.values():
+            self._unbind(vf, None)
         pf.vfs.clear()
         for index in range(count):
-            pf.vfs[index] = FakeVf(address=pf.vf_address(index), driver=None, settings=unset)
+            pf.vfs[index] = FakeVf(address=pf.vf_address(index), driver=None, settings=unset, group=next(self._groups))
             self._bind(pf, pf.vfs[index], pf.vf_driver)
 
     def _bind(self, pf: FakePf, vf: FakeVf, driver: str) -> FakeInterface:
@@ -195,9 +155,17 @@ class FakeHost:
             vf.set_mac(vf.interface.mac)
         return vf.interface
 
-    @staticmethod
-    def _unbind(vf: FakeVf, driver: str | None) -> None:
-        vf.driver, vf.interface = driver, None
+    def _unbind(self, vf: FakeVf, driver: str | None) -> None:
+        """Give the VF to another driver; its interface goes, and whatever stands on it."""
+        for macvtap in self._links.above(vf.interface):
+            self._links.delete(macvtap)
+        vf.driver, vf.interface, vf.group_open = driver, None, False
+
+    def _falls_home(self, interface: FakeInterface) -> None:
+        """End the namespace around a physical interface: it keeps its name where that is free."""
+        if interface.name in self._names(None):
+            interface.name = f"dev{interface.index}"
+        interface.namespace, interface.up, interface.addresses = None, False, ()
 
     def _rename(self, interface: FakeInterface, name: str) -> None:
         if name in self._names(None) and not (interface.namespace is None and interface.name == name):
@@ -211,9 +179,32 @@ class FakeHost:
         for pf in self._pfs.values():
             yield pf.interface
             yield from (vf.interface for vf in pf.vfs.values() if vf.interface)
+        yield from self._links
 
     def _fresh_mac(self) -> str:
         return (0x02_FA_CE << 24 | next(self._macs)).to_bytes(6, "big").hex(":")
+
+
+@dataclass(frozen=True, slots=True)
+class _VfCount:
+    """A mooring.host.resizing.VfCount, as Linux keeps it in sriov_numvfs."""
+
+    host: FakeHost
+    pf: FakePf
+
+    def read(self) -> int:
+        return len(self.pf.vfs)
+
+    def write(self, vfs: int) -> None:
+        if not 0 <= vfs <= self.pf.total_vfs:
+            raise NetlinkError(errno.ERANGE)
+        if vfs == len(self.pf.vfs):
+            return
+        if vfs and self.pf.vfs:
+            raise NetlinkError(errno.EBUSY)
+        if any(vf.group_open for vf in self.pf.vfs.values()):  # Linux would wait for the program
+            raise NetlinkError(errno.ETIMEDOUT)
+        self.host.make_vfs(self.pf, vfs)
 
 
 def seen(pf: FakePf) -> PhysicalFunction:
@@ -225,7 +216,7 @@ def seen(pf: FakePf) -> PhysicalFunction:
         numa_node=pf.numa_node,
         netdev=pf.interface.name if pf.interface.namespace is None else None,
         driver=pf.driver,
-        total_vfs=7,
+        total_vfs=pf.total_vfs,
         vfs=tuple(_seen_vf(pf, index, vf) for index, vf in sorted(pf.vfs.items())),
     )
 
@@ -245,11 +236,10 @@ def _seen_vf(pf: FakePf, index: int, vf: FakeVf) -> VirtualFunction:
     )
 
 
-def _existing(vf: FakeVf) -> FakeInterface:
-    if vf.interface is None:
-        raise DeviceGone("moving its interface", vf.address, f"driver {vf.driver} gives it none")
-    return vf.interface
-
-
 def _place(interface: FakeInterface | None) -> object:
-    return interface and (interface.namespace, interface.name, interface.mac, interface.mtu, interface.up)
+    if interface is None:
+        return None
+    return (
+        *(interface.namespace, interface.name, interface.mac, interface.mtu, interface.up),
+        *(interface.addresses, interface.promiscuous),
+    )

@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mooring.host.failures import NetlinkError
-from mooring.host.kernel import Netdev, VfSettings
+from mooring.host.kernel import Netdev, VfCounters, VfSettings
 from mooring.host.vf_info import VfAttribute
 from mooring.pci.address import PciAddress
 
 NO_MAC = "00:00:00:00:00:00"
 _LINK_SPEED = 1000
+MAX_VFS = 7  # one of eight stays the PF's own
 _VF_OFFSET, _VF_STRIDE = 128, 2
 _MAX_VLAN, _MAX_QOS = 4095, 7
 
 
 @dataclass(slots=True, kw_only=True)
 class FakeInterface:
-    """A network interface, wherever it is: ``namespace`` None is the host's."""
+    """A network interface, in ``namespace`` (None is the host's), with the default routes that lead over it."""
 
     name: str
     index: int
@@ -29,6 +30,8 @@ class FakeInterface:
     namespace: str | None = None
     addresses: tuple[str, ...] = ()
     uppers: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    promiscuous: bool = False
 
     def seen(self) -> Netdev:
         """Return the interface as the kernel reports it."""
@@ -37,13 +40,19 @@ class FakeInterface:
 
 @dataclass(slots=True, kw_only=True)
 class FakeVf:
-    """A VF: what the PF holds for it, and the interface that its own driver gave it."""
+    """A VF: what the PF holds for it, and the interface that its own driver gave it.
+
+    ``group`` is its IOMMU group, which a program has open while ``group_open``.
+    """
 
     address: PciAddress
     driver: str | None
     settings: VfSettings
     mac_was_set: bool = False
     interface: FakeInterface | None = None
+    group: int = 0
+    group_open: bool = False
+    counters: VfCounters = field(default_factory=VfCounters)
 
     def set_mac(self, mac: str) -> None:
         """Set the interface's own MAC, as root in its namespace can.
@@ -72,6 +81,7 @@ class FakePf:
     vf_driver: str
     interface: FakeInterface
     unsupported: frozenset[str]
+    total_vfs: int
     vfs: dict[int, FakeVf] = field(default_factory=dict)
 
     def read(self) -> Mapping[int, VfSettings]:

@@ -3,89 +3,74 @@
 from __future__ import annotations
 
 import errno
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from mooring.errors import KernelRefused, NotClean
 from mooring.host.failures import kernel_errors
-from mooring.host.kernel import Netdev, VfSettings
+from mooring.host.kernel import VFIO, HostEvents, Netdev, VfCounters, VfSettings
+from mooring.host.resizing import resize
 from mooring.host.settings import verify_adopted, write_settings
+from mooring.host.vf_info import COUNTING_DRIVERS
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
-from mooring.testing.host import FakeHost, seen
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_MIN_MTU, _MAX_MTU = 68, 9216
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    call: int
-    reply_lost: bool
-    error: int
+from mooring.testing.calls import counted
+from mooring.testing.changes import change
+from mooring.testing.host import seen
+from mooring.testing.igb import FakeInterface
+from mooring.testing.virtual import FakeVirtualLinks
 
 
-def _call(method: Callable[Concatenate[FakeKernel, _P], _R]) -> Callable[Concatenate[FakeKernel, _P], _R]:
-    """Count a call of the protocol, and let it fail when it is that call's turn."""
+class FakeKernel(FakeVirtualLinks):
+    """Kernel and VirtualLinks in one world. ``calls`` counts the calls of both protocols."""
 
-    @wraps(method)
-    def counted(self: FakeKernel, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with self.lock:
-            self.calls += 1
-            failure = self.failure if self.failure and self.failure.call == self.calls else None
-            if failure and not failure.reply_lost:
-                raise KernelRefused(method.__name__, "the fake kernel", failure.error)
-            answer = method(self, *args, **kwargs)
-            if failure:
-                raise KernelRefused(method.__name__, "the fake kernel", failure.error, "it was done all the same")
-            return answer
-
-    return counted
-
-
-class FakeKernel(FakeHost):
-    """Kernel, kept by a FakeHost. ``calls`` counts the calls of the protocol."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lock = threading.RLock()
-        self.calls = 0
-        self.failure: _Failure | None = None
-
-    def fail_call(self, n: int, *, reply_lost: bool = False, error: int = errno.EIO) -> None:
-        """Let the n-th call from now fail: refused, or done with the reply lost."""
-        self.failure = _Failure(self.calls + n, reply_lost, error)
-
-    @_call
+    @counted
     def boot_id(self) -> str:
         """Return the identity of this boot."""
         return f"00000000-0000-4000-8000-{self._boots:012d}"
 
-    @_call
+    @counted
     def physical_functions(self) -> tuple[PhysicalFunction, ...]:
         """Return every card, ordered by address."""
         return tuple(seen(pf) for _, pf in sorted(self._pfs.items()))
 
-    @_call
+    @counted
     def find(self, address: PciAddress) -> PciDevice | None:
         """Return the device at an address as it is now."""
         return self._find(address)
 
-    @_call
+    @counted
     def read_settings(self, pf: PhysicalFunction) -> Mapping[int, VfSettings]:
         """Return what the PF holds for each of its VFs."""
         return self._pf_side(pf.address).read()
 
-    @_call
+    @counted
+    @change
     def write_settings(self, vf: VirtualFunction, wanted: VfSettings) -> frozenset[str]:
         """Make the PF hold ``wanted`` for the VF."""
         return write_settings(self._pf_side(vf.parent), vf, wanted)
 
-    @_call
+    @counted
+    def counters(self, pf: PhysicalFunction) -> Mapping[int, VfCounters]:
+        """Return what the PF has counted for each of its VFs, nothing where its driver does not count."""
+        card = self._pf_side(pf.address)
+        if card.driver not in COUNTING_DRIVERS:
+            return {}
+        return {index: vf.counters for index, vf in card.vfs.items()}
+
+    @counted
+    @change
+    def resize(self, pf: PhysicalFunction, vfs: int) -> PhysicalFunction:
+        """Make the PF show this many VFs."""
+        resize(self._count(pf), pf, vfs)
+        return seen(self._pfs[pf.address])
+
+    def events(self) -> AbstractContextManager[HostEvents]:
+        """Listen to every change of the host; no counted call, for whoever listens does so in a thread of its own."""
+        return self.changes.listen()
+
+    @counted
+    @change
     def adopt_mac(self, vf: VirtualFunction, mac: str, *, name: str) -> Netdev:
         """Rebind the VF's driver, which then takes the PF's MAC, and rename the new interface."""
         pf, fake = self._card(vf)
@@ -97,7 +82,7 @@ class FakeKernel(FakeHost):
         verify_adopted(vf, interface.seen(), fake.settings, mac)
         return interface.seen()
 
-    @_call
+    @counted
     def netdev(self, device: PhysicalFunction | VirtualFunction) -> Netdev | None:
         """Return the device's interface in the host's namespace, or None."""
         pf = self._pfs.get(device.parent if isinstance(device, VirtualFunction) else device.address)
@@ -109,30 +94,84 @@ class FakeKernel(FakeHost):
         interface = fake.interface if fake else None
         return interface.seen() if interface and interface.namespace is None else None
 
-    @_call
-    def set_mtu(self, vf: VirtualFunction, mtu: int) -> None:
-        """Set the MTU; igbvf takes 68 to 9216 bytes."""
-        interface = self._interface(vf)
-        if not _MIN_MTU <= mtu <= _MAX_MTU:
-            raise KernelRefused(f"setting MTU {mtu}", vf.address, errno.EINVAL)
-        interface.mtu = mtu
+    @counted
+    @change
+    def set_mtu(self, device: PhysicalFunction | VirtualFunction, mtu: int) -> None:
+        """Set the MTU; igb and igbvf take 68 to 9216 bytes."""
+        own = self._uplink(device) if isinstance(device, PhysicalFunction) else self._interface(device)
+        self._set_mtu(own, mtu, device.address)
 
-    @_call
+    @counted
+    @change
     def set_up(self, vf: VirtualFunction, *, up: bool) -> None:
         """Set the interface administratively up or down."""
         self._interface(vf).up = up
 
-    @_call
-    def user_of(self, vf: VirtualFunction) -> str | None:
-        """Tell in words what on this host uses the VF."""
-        _, fake = self._card(vf)
-        interface = fake.interface
-        if interface is None:
+    @counted
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
+        """Tell in words what on this host uses the device."""
+        if isinstance(device, PhysicalFunction):
+            return self._user_of(self._card_at(device).interface)
+        _, fake = self._card(device)
+        if fake.interface is None:
             return f"driver {fake.driver}" if fake.driver else None
+        return self._user_of(fake.interface)
+
+    @counted
+    @change
+    def bind_vfio(self, vf: VirtualFunction) -> str:
+        """Bind the VF to vfio-pci; its interface is gone."""
+        _, fake = self._card(vf)
+        if not self.iommu:
+            raise KernelRefused(f"binding {VFIO}", vf.address, errno.EOPNOTSUPP, "the host has no IOMMU")
+        if fake.driver != VFIO:
+            self._unbind(fake, VFIO)
+        return f"/dev/vfio/{fake.group}"
+
+    @counted
+    @change
+    def release_vfio(self, vf: VirtualFunction, *, name: str) -> Netdev:
+        """Bind the VF's network driver, unless a program has its group open."""
+        pf, fake = self._card(vf)
+        if fake.group_open:
+            raise KernelRefused("opening its IOMMU group", vf.address, errno.EBUSY, "a program has it open")
+        interface = self._bind(pf, fake, pf.vf_driver)
+        with kernel_errors(f"renaming interface {interface.name} to {name}", vf.address):
+            self._rename(interface, name)
+        return interface.seen()
+
+    @counted
+    def vfio_group(self, vf: VirtualFunction) -> str | None:
+        """Return the node of the VF's group while it is bound to vfio-pci."""
+        _, fake = self._card(vf)
+        return f"/dev/vfio/{fake.group}" if fake.driver == VFIO else None
+
+    @counted
+    def vfio_user(self, vf: VirtualFunction) -> str | None:
+        """Tell in words who has the VF's group open."""
+        _, fake = self._card(vf)
+        return f"a program that has /dev/vfio/{fake.group} open" if fake.group_open else None
+
+    @counted
+    @change
+    def restore_uplink(self, pf: PhysicalFunction, former: Netdev) -> None:
+        """Give the PF's interface its former name, MAC, MTU and state back."""
+        uplink = self._card_at(pf).interface
+        if uplink.namespace is not None:
+            raise NotClean(pf.address, "its interface is in another network namespace")
+        with kernel_errors(f"renaming interface {uplink.name} to {former.name}", pf.address):
+            self._rename(uplink, former.name)
+        uplink.mac, uplink.mtu, uplink.up = former.mac, former.mtu, former.up
+        uplink.addresses, uplink.promiscuous = (), False
+
+    def _user_of(self, interface: FakeInterface) -> str | None:
         if interface.namespace is not None:
             return "another network namespace"
-        if interface.uppers:
-            return f"{', '.join(interface.uppers)} on top of its interface {interface.name}"
+        above = self._links.above(interface)
+        if uppers := interface.uppers + tuple(link.name for link in above if link.namespace is None):
+            return f"{', '.join(uppers)} on top of its interface {interface.name}"
+        if above or interface.promiscuous:
+            return f"whatever made its interface {interface.name} listen to all frames"
         if interface.addresses:
             return f"the host, with {', '.join(interface.addresses)} on {interface.name}"
-        return None
+        return f"the host, with {', '.join(interface.routes)} over {interface.name}" if interface.routes else None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from mooring.errors import MooringError, NeutronUnreachable
-from mooring.neutron.api import AGENT_TYPE, REPORTED_BY
+from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, PortNews
 from mooring.neutron.model import IpAddress, Network, Port, Subnet, SubnetPool
 from mooring.neutron.networks import RestNetworks
+from mooring.neutron.news import NewsEndpoint
 from mooring.neutron.parse import parse_network, parse_port, parse_subnet, parse_subnetpool
 from mooring.neutron.ports import RestPorts
+from mooring.testing.neutron_drivers import BRIDGE_AGENT, OVS_AGENT
 from mooring.testing.neutron_server import NeutronServer
 
 _BUILDING = "building the test's world"
@@ -31,15 +34,17 @@ class FakeNeutron(RestPorts, RestNetworks):
     """NeutronPorts, NeutronNetworks and NeutronBus in one, with helpers that build its world.
 
     mooring's own gateway code runs in it, on a NeutronServer in place of HTTP; so ``calls`` is what the same work
-    costs on a real Neutron. The helpers (``add_...``, ``change_port``, ``now``) are other people's doing and not
-    counted.
+    costs on a real Neutron. The helpers (``add_...``, ``change_...``, ``now``) are other people's doing and not
+    counted. ``bus_calls`` has the calls on the bus. News is told in the thread that makes it, before it goes on.
     """
 
     def __init__(self) -> None:
         self.server = NeutronServer()
         super().__init__(self.server)
         self.device_reports: list[DeviceReport] = []
+        self.bus_calls: list[str] = []
         self.bus_unreachable = False
+        self._bus_failures: dict[int, tuple[bool, MooringError | None]] = {}
 
     @property
     def calls(self) -> list[str]:
@@ -62,20 +67,39 @@ class FakeNeutron(RestPorts, RestNetworks):
         """
         self.server.fail_call(number, reply_lost=reply_lost, error=error)
 
+    def fail_bus_call(self, number: int, *, reply_lost: bool = False, error: MooringError | None = None) -> None:
+        """Let the n-th call on the bus from now fail, as ``fail_call`` does a REST call."""
+        self._bus_failures[len(self.bus_calls) + number] = (reply_lost, error)
+
     # The bus
 
     def report_agent(self, host: str, mappings: Mapping[str, tuple[str, ...]], *, started: bool) -> None:
         """Report the 'NIC Switch agent' of a host alive."""
         del started
-        self._check_bus(f"reporting the agent of host {host}")
-        self._put_agent(host, mappings, REPORTED_BY)
+        with self._bus_call("report_agent", f"reporting the agent of host {host}"):
+            self._put_agent(AGENT_TYPE, host, {"device_mappings": _listed(mappings), **REPORTED_BY})
 
     def report_devices(self, host: str, *, up: Iterable[str] = (), down: Iterable[str] = ()) -> None:
         """Report ports as wired or not."""
-        self._check_bus(f"reporting devices of host {host}")
-        report = DeviceReport(host=host, up=tuple(up), down=tuple(down))
-        self.device_reports.append(report)
-        self.server.report_devices(host, up=report.up, down=report.down)
+        with self._bus_call("report_devices", f"reporting devices of host {host}"):
+            report = DeviceReport(host=host, up=tuple(up), down=tuple(down))
+            self.device_reports.append(report)
+            self.server.report_devices(host, up=report.up, down=report.down)
+
+    def listen(self, host: str, on_change: Callable[[PortNews], None]) -> None:
+        """Tell of changes; what happens while the bus is away is never told."""
+        del host
+        endpoint = NewsEndpoint(on_change)
+
+        def hear(method: str, arguments: Mapping[str, Any]) -> None:
+            if not (self.bus_unreachable or self.unreachable):
+                getattr(endpoint, method)({}, **arguments)
+
+        self.server.listeners.append(hear)
+
+    def close(self) -> None:
+        """Tell no more news."""
+        self.server.listeners.clear()
 
     # The world
 
@@ -137,7 +161,28 @@ class FakeNeutron(RestPorts, RestNetworks):
 
     def drop_port(self, port_id: str) -> None:
         """Delete a port behind mooring's back."""
-        del self.server.tables["ports"][port_id]
+        self.server.drop_port(port_id)
+
+    def change_network(self, network_id: str, **change: object) -> Network:
+        """Change a network as an operator might, by the API's names."""
+        return parse_network(_BUILDING, self.server.change_network(network_id, change))
+
+    def add_qos_policy(self, *, max_kbps: int = 0, min_kbps: int = 0, ingress_kbps: int = 0) -> str:
+        """Add a QoS policy and return its id, for the ``qos_policy_id`` of ports and networks; 0 makes no rule."""
+        policy_id: str = self.server.create("policies", {})["id"]
+        self.change_rule(policy_id, max_kbps=max_kbps, min_kbps=min_kbps)
+        if ingress_kbps:
+            self.server.change_rule(policy_id, "bandwidth_limit", "ingress", {"max_kbps": ingress_kbps})
+        return policy_id
+
+    def change_rule(self, policy_id: str, *, max_kbps: int | None = None, min_kbps: int | None = None) -> None:
+        """Edit a policy's egress rules as an operator might: 0 removes a rule, None leaves it alone. Nobody is told."""
+        for kind, key, value in (
+            ("bandwidth_limit", "max_kbps", max_kbps),
+            ("minimum_bandwidth", "min_kbps", min_kbps),
+        ):
+            if value is not None:
+                self.server.change_rule(policy_id, kind, "egress", {key: value} if value else {})
 
     def now(self, port_id: str) -> Port:
         """Return a port as it stands, uncounted."""
@@ -145,25 +190,56 @@ class FakeNeutron(RestPorts, RestNetworks):
 
     def add_agent(self, host: str, mappings: Mapping[str, Sequence[str]]) -> None:
         """Let a real neutron-sriov-nic-agent live on a host."""
-        self._put_agent(host, mappings, {})
+        self._put_agent(AGENT_TYPE, host, {"device_mappings": _listed(mappings)})
 
-    def kill_agent(self, host: str) -> None:
-        """Let Neutron take the agent of a host for dead."""
-        self.server.tables["agents"][host]["alive"] = False
-
-    def _put_agent(self, host: str, mappings: Mapping[str, Sequence[str]], mark: Mapping[str, str]) -> None:
-        # One row for host and agent type: who writes last wins.
-        self.server.tables["agents"][host] = {
-            "id": host,
-            "agent_type": AGENT_TYPE,
-            "host": host,
-            "alive": True,
-            "configurations": {"device_mappings": {key: list(names) for key, names in mappings.items()}, **mark},
+    def add_ovs_agent(
+        self, host: str, physical_networks: Iterable[str] = ("physnet1", "physnet2"), *, hybrid: bool = False
+    ) -> None:
+        """Let a neutron-openvswitch-agent live on a host, which binds normal ports to its br-int."""
+        configurations = {
+            "bridge_mappings": {name: f"br-{name}" for name in physical_networks},
+            "integration_bridge": "br-int",
+            "ovs_hybrid_plug": hybrid,
         }
+        self._put_agent(OVS_AGENT, host, configurations)
 
-    def _check_bus(self, doing: str) -> None:
+    def add_bridge_agent(self, host: str, physical_networks: Iterable[str] = ("physnet1", "physnet2")) -> None:
+        """Let a neutron-linuxbridge-agent live on a host, which binds normal ports to a bridge for each network."""
+        self._put_agent(BRIDGE_AGENT, host, {"bridge_mappings": dict.fromkeys(physical_networks, "brq")})
+
+    def kill_agent(self, host: str, agent_type: str = AGENT_TYPE) -> None:
+        """Let Neutron take an agent of a host for dead."""
+        self.server.tables["agents"][f"{agent_type} of {host}"]["alive"] = False
+
+    def wire(self, host: str, *port_ids: str) -> None:
+        """Let the L2 agent of a host report normal ports as wired: it found their interfaces on its bridge."""
+        self.server.report_devices(host, up=port_ids, down=())
+
+    def unwire(self, host: str, *port_ids: str) -> None:
+        """Let the L2 agent of a host report normal ports as gone from its bridge."""
+        self.server.report_devices(host, up=(), down=port_ids)
+
+    def _put_agent(self, agent_type: str, host: str, configurations: Mapping[str, object]) -> None:
+        # One row for host and agent type: who writes last wins.
+        row = {"id": f"{agent_type} of {host}", "agent_type": agent_type, "host": host, "alive": True}
+        self.server.tables["agents"][str(row["id"])] = row | {"configurations": dict(configurations)}
+
+    @contextmanager
+    def _bus_call(self, method: str, doing: str) -> Iterator[None]:
+        self.bus_calls.append(method)
         if self.bus_unreachable or self.unreachable:
             raise NeutronUnreachable(doing, "the fake's bus is switched off")
+        if (failure := self._bus_failures.pop(len(self.bus_calls), None)) is None:
+            yield
+            return
+        reply_lost, error = failure
+        if reply_lost:
+            yield
+        raise error or NeutronUnreachable(doing, f"bus call {len(self.bus_calls)} was made to fail")
+
+
+def _listed(mappings: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {network: list(names) for network, names in mappings.items()}
 
 
 def _segment(physical_network: str | None, vlan: int | None) -> dict[str, object]:

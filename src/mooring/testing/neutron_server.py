@@ -8,32 +8,32 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import unquote
 
 from mooring.errors import MooringError, NeutronConflict, NeutronRefused, NeutronUnreachable
-from mooring.neutron.model import IpAddress, IpNetwork
+from mooring.testing.neutron_addresses import allocate, new_subnet
+from mooring.testing.neutron_drivers import Bound, bind
+from mooring.testing.neutron_tables import SINGULAR, No, Resource, find
 
-Resource = dict[str, Any]
-
-_SINGULAR: Final = {"networks": "network", "subnets": "subnet", "subnetpools": "subnetpool", "ports": "port"}
-_BINDABLE: Final = ("direct", "macvtap")
+_TOLD_OF_PORTS: Final = {
+    "admin_state_up",
+    "port_security_enabled",
+    "fixed_ips",
+    "allowed_address_pairs",
+    "qos_policy_id",
+}
+_TOLD_OF_NETWORKS: Final = {"mtu", "qos_policy_id"}
+"""The changes of bound ports, and of networks, that agents are told of; that a port was bound is told, too."""
 _PROFILE_LIMIT: Final = 4095
-
-
-class _No(Exception):
-    """Neutron's answer is an error: a status and its text."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
-        super().__init__(message)
 
 
 class NeutronServer:
     """The tables of a Neutron and the rules between them. ``calls`` has the operation of every request, in order.
+
+    ``listeners`` are told, with a method's name and its arguments, what the real one casts to agents.
 
     With ``die_after`` set to an operation it carries out the next such one and is unreachable from then on, before it
     has answered.
@@ -41,12 +41,14 @@ class NeutronServer:
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Resource]] = {
-            name: {} for name in ("networks", "subnets", "subnetpools", "ports", "agents")
+            name: {} for name in ("networks", "subnets", "subnetpools", "ports", "policies", "agents")
         }
         self.calls: list[str] = []
+        self.listeners: list[Callable[[str, Mapping[str, Any]], None]] = []
         self.unreachable = False
         self.die_after = ""
         self._failures: dict[int, tuple[bool, MooringError | None]] = {}
+        self._said: list[tuple[str, Mapping[str, Any]]] = []
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
 
@@ -62,10 +64,11 @@ class NeutronServer:
         revision: int | None = None,
     ) -> Resource:
         """Answer one request, as NeutronHttp.send promises."""
-        with self._lock, self._failing(operation, doing):
+        with self._telling(), self._failing(operation, doing):
             try:
-                return self._handle(verb, [unquote(part) for part in path.split("/")], query, body or {}, revision)
-            except _No as exc:
+                steps = [unquote(part) for part in path.removeprefix("qos/").split("/")]
+                return self._handle(verb, steps, query, body or {}, revision)
+            except No as exc:
                 kind = NeutronConflict if exc.status in (409, 412) else NeutronRefused
                 raise kind(doing, exc.status, exc.message) from exc
 
@@ -77,33 +80,60 @@ class NeutronServer:
 
     def create(self, collection: str, attributes: Mapping[str, Any]) -> Resource:
         """Create a resource as somebody else would."""
-        with self._lock:
-            return _view(self._create(collection, attributes))
+        with self._telling():
+            return self._view(self._create(collection, attributes))
 
     def show(self, collection: str, item_id: str) -> Resource:
         """Return a resource as it stands."""
         with self._lock:
-            return _view(self._find(collection, item_id))
+            return self._view(self._find(collection, item_id))
 
     def change_port(self, port_id: str, change: Mapping[str, Any]) -> Resource:
         """Change a port as somebody else would."""
+        with self._telling():
+            return self._view(self._update_port(port_id, change, None))
+
+    def change_network(self, network_id: str, change: Mapping[str, Any]) -> Resource:
+        """Change a network as somebody else would."""
+        with self._telling():
+            network = self._find("networks", network_id)
+            wanted = {key: value for key, value in change.items() if network.get(key) != value}
+            network.update(wanted)
+            network["revision_number"] += bool(wanted)
+            if wanted.keys() & _TOLD_OF_NETWORKS:
+                self._say("network_update", network={"id": network_id})
+            return self._view(network)
+
+    def drop_port(self, port_id: str) -> None:
+        """Delete a port as somebody else would."""
+        with self._telling():
+            self._remove("ports", port_id)
+
+    def change_rule(self, policy_id: str, kind: str, direction: str, change: Mapping[str, int]) -> None:
+        """Edit a QoS policy's rule, or make it, or remove it where nothing is given; no port changes, none is told."""
         with self._lock:
-            return _view(self._update_port(port_id, change, None))
+            policy = self._find("policies", policy_id)
+            others = [rule for rule in policy["rules"] if (rule["type"], rule["direction"]) != (kind, direction)]
+            policy["rules"] = others + ([{"type": kind, "direction": direction, **change}] if change else [])
+            policy["revision_number"] += 1
 
     def _update_port(self, port_id: str, change: Mapping[str, Any], revision: int | None) -> Resource:
-        """Change a port; a change of host, vnic_type or profile binds it anew, as does any while it is not bound."""
+        """Change a port; a change of host, vnic_type or profile binds it anew, as does any when its binding failed."""
         port = self._find("ports", port_id)
         if revision is not None and revision != port["revision_number"]:
-            raise _No(412, f"Constrained to {revision}, but current revision is {port['revision_number']}")
+            raise No(412, f"Constrained to {revision}, but current revision is {port['revision_number']}")
         self._check_port_change(port, change)
         wanted = {key: value for key, value in change.items() if port.get(key) != value}
         rebinds = wanted.keys() & {"binding:host_id", "binding:vnic_type", "binding:profile"}
         failed = bool(port["binding:host_id"]) and port["binding:vif_type"] == "binding_failed"
         port.update(wanted)
-        if rebinds or (wanted and failed):
+        binds = bool(rebinds) or failed
+        if binds:
             self._bind(port)
         elif wanted:
             port["revision_number"] += 1
+        if _is_bound(port) and (binds or wanted.keys() & _TOLD_OF_PORTS):
+            self._say("port_update", port={"id": port_id, "revision_number": port["revision_number"]})
         return port
 
     def report_devices(self, host: str, *, up: Sequence[str], down: Sequence[str]) -> None:
@@ -111,13 +141,31 @@ class NeutronServer:
         with self._lock:
             for port_id, status in [(item, "ACTIVE") for item in up] + [(item, "DOWN") for item in down]:
                 port = self.tables["ports"].get(port_id)
-                if port is None or port["binding:host_id"] != host or port["binding:vif_type"] != "hw_veb":
+                if port is None or port["binding:host_id"] != host or not _is_bound(port):
                     continue
                 if port["status"] != status and (status == "DOWN" or port["admin_state_up"]):
                     port["status"] = status
                     port["revision_number"] += 1
 
     # Requests
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Hold the tables, and tell the news afterwards: who hears it may wait for somebody who asks meanwhile."""
+        said: list[tuple[str, Mapping[str, Any]]] = []
+        try:
+            with self._lock:
+                try:
+                    yield
+                finally:
+                    said, self._said = self._said, []
+        finally:
+            for method, arguments in said:
+                for listener in list(self.listeners):
+                    listener(method, arguments)
+
+    def _say(self, method: str, **arguments: object) -> None:
+        self._said.append((method, arguments))
 
     @contextmanager
     def _failing(self, operation: str, doing: str) -> Iterator[None]:
@@ -144,16 +192,18 @@ class NeutronServer:
         body: Mapping[str, Any],
         revision: int | None,
     ) -> Resource:
-        kind = _SINGULAR.get(path[0], "")
+        kind = SINGULAR.get(path[0], "")
         match verb, path:
             case "GET", [collection]:
-                return {collection: [_view(item) for item in self.tables[collection].values() if _matches(item, query)]}
+                return {
+                    collection: [self._view(item) for item in self.tables[collection].values() if _matches(item, query)]
+                }
             case "GET", [collection, item_id]:
-                return {kind: _view(self._find(collection, item_id))}
+                return {kind: self._view(self._find(collection, item_id))}
             case "POST", [collection]:
-                return {kind: _view(self._create(collection, body[kind]))}
+                return {kind: self._view(self._create(collection, body[kind]))}
             case "PUT", ["ports", item_id]:
-                return {kind: _view(self._update_port(item_id, body[kind], revision))}
+                return {kind: self._view(self._update_port(item_id, body[kind], revision))}
             case "DELETE", [collection, item_id]:
                 self._check_unused(collection, item_id)
                 self._remove(collection, item_id)
@@ -165,11 +215,17 @@ class NeutronServer:
                 self._tag(collection, item_id, lambda tags: [item for item in tags if item != tag], must_have=tag)
         return {}
 
+    def _view(self, item: Resource) -> Resource:
+        """Return a resource as an answer shows it: a port's field ``trusted`` also appears in its profile."""
+        shown = dict(item)
+        if item.get("trusted") is not None:
+            shown["binding:profile"] = {**item["binding:profile"], "trusted": item["trusted"]}
+        if "binding:vif_type" in item:
+            shown["qos_network_policy_id"] = self.tables["networks"][item["network_id"]]["qos_policy_id"]
+        return shown
+
     def _find(self, collection: str, item_id: str) -> Resource:
-        try:
-            return self.tables[collection][item_id]
-        except KeyError as exc:
-            raise _No(404, f"{_SINGULAR[collection].capitalize()} {item_id} could not be found.") from exc
+        return find(self.tables, collection, item_id)
 
     def _tag(
         self, collection: str, item_id: str, change: Callable[[list[str]], list[str]], *, must_have: str | None = None
@@ -177,9 +233,9 @@ class NeutronServer:
         item = self.tables[collection].get(item_id)
         if item is None:
             # Neutron 29 stumbles over the missing owner's project instead of saying 404.
-            raise _No(500, "Request Failed: internal server error while processing your request.")
+            raise No(500, "Request Failed: internal server error while processing your request.")
         if must_have is not None and must_have not in item["tags"]:
-            raise _No(404, f"Tag {must_have} could not be found.")
+            raise No(404, f"Tag {must_have} could not be found.")
         tags = sorted(change(item["tags"]))
         if tags != item["tags"]:
             item["tags"] = tags
@@ -189,16 +245,18 @@ class NeutronServer:
         self._find(collection, item_id)
         ports = self.tables["ports"].values()
         if collection == "networks" and any(port["network_id"] == item_id for port in ports):
-            raise _No(409, f"Unable to complete operation on network {item_id}. There are ports still in use.")
+            raise No(409, f"Unable to complete operation on network {item_id}. There are ports still in use.")
         if collection == "subnets" and any(fixed["subnet_id"] == item_id for p in ports for fixed in p["fixed_ips"]):
-            raise _No(409, f"Unable to complete operation on subnet {item_id}: ports have an IP allocation.")
+            raise No(409, f"Unable to complete operation on subnet {item_id}: ports have an IP allocation.")
         if collection == "subnetpools" and any(
             subnet["subnetpool_id"] == item_id for subnet in self.tables["subnets"].values()
         ):
-            raise _No(400, "Unable to delete subnet pool: Subnet pool has existing allocations.")
+            raise No(400, "Unable to delete subnet pool: Subnet pool has existing allocations.")
 
     def _remove(self, collection: str, item_id: str) -> None:
         del self.tables[collection][item_id]
+        if collection == "ports":
+            self._say("port_delete", port_id=item_id)
         subnets = self.tables["subnets"]
         if collection == "networks":
             for subnet in [subnet for subnet in subnets.values() if subnet["network_id"] == item_id]:
@@ -214,6 +272,8 @@ class NeutronServer:
                 return self._create_subnet(given)
             case "subnetpools":
                 return self._create_subnetpool(given)
+            case "policies":
+                return self._insert("policies", {"rules": [], **given})
             case _:
                 return self._create_port(given)
 
@@ -223,50 +283,24 @@ class NeutronServer:
             "provider:physical_network": "physnet1",
             "provider:segmentation_id": 1000 + next(self._numbers),
         }
-        return self._insert("networks", {"name": "", "mtu": 1500, "shared": False, **segment, **given})
+        return self._insert(
+            "networks", {"name": "", "mtu": 1500, "shared": False, "qos_policy_id": None, **segment, **given}
+        )
 
     def _create_subnetpool(self, given: Mapping[str, Any]) -> Resource:
         return self._insert("subnetpools", {"name": "", "shared": False, **given})
 
     def _create_subnet(self, given: Mapping[str, Any]) -> Resource:
-        self._find("networks", given["network_id"])
-        cidr = ip_network(given["cidr"])
-        pool_id = given.get("subnetpool_id")
-        siblings = [item for item in self.tables["subnets"].values() if item["network_id"] == given["network_id"]]
-        alike = [item for item in siblings if item["ip_version"] == cidr.version]
-        if any(item["subnetpool_id"] != pool_id for item in alike):
-            raise _No(400, "Subnets hosted on the same network must be allocated from the same subnet pool.")
-        if pool_id is not None:
-            self._check_allocation(self._find("subnetpools", pool_id), cidr)
-        elif any(cidr.overlaps(ip_network(item["cidr"])) for item in alike):
-            raise _No(400, f"Requested subnet with cidr: {cidr} overlaps with another subnet.")
-        defaults: Resource = {
-            "name": "",
-            "ip_version": cidr.version,
-            "subnetpool_id": None,
-            "gateway_ip": str(cidr[1]),
-            "enable_dhcp": True,
-            "host_routes": [],
-        }
-        return self._insert("subnets", defaults | dict(given))
-
-    def _check_allocation(self, pool: Resource, cidr: IpNetwork) -> None:
-        taken = [
-            ip_network(item["cidr"]) for item in self.tables["subnets"].values() if item["subnetpool_id"] == pool["id"]
-        ]
-        prefixes = [ip_network(prefix) for prefix in pool["prefixes"]]
-        if any(cidr.overlaps(other) for other in taken) or not any(_within(cidr, prefix) for prefix in prefixes):
-            raise _No(500, "Failed to allocate subnet: Cannot allocate requested subnet from the available set.")
+        return self._insert("subnets", new_subnet(self.tables, given))
 
     # Ports
 
     def _create_port(self, given: Mapping[str, Any]) -> Resource:
         network_id = given["network_id"]
         self._find("networks", network_id)
-        number = next(self._numbers)
-        mac = given.get("mac_address", f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}").lower()
+        mac = (given.get("mac_address") or self._new_mac()).lower()
         if any(p["network_id"] == network_id and p["mac_address"] == mac for p in self.tables["ports"].values()):
-            raise _No(409, f"Unable to complete operation for network {network_id}. The mac {mac} is in use.")
+            raise No(409, f"Unable to complete operation for network {network_id}. The mac {mac} is in use.")
         defaults: Resource = {
             "name": "",
             "admin_state_up": True,
@@ -275,85 +309,49 @@ class NeutronServer:
             "device_owner": "",
             "port_security_enabled": True,
             "trusted": None,
+            "qos_policy_id": None,
             "binding:vnic_type": "normal",
             "binding:profile": {},
             "binding:host_id": "",
             "binding:vif_type": "unbound",
             "binding:vif_details": {},
         }
-        addresses = {"mac_address": mac, "fixed_ips": self._allocate(network_id, given.get("fixed_ips"))}
+        addresses = {"mac_address": mac, "fixed_ips": allocate(self.tables, network_id, given.get("fixed_ips"))}
         port = self._insert("ports", defaults | dict(given) | addresses)
         port["revision_number"] = 1
         if port["binding:host_id"]:
             self._bind(port)
         return port
 
-    def _allocate(self, network_id: str, wanted: Sequence[Mapping[str, str]] | None) -> list[dict[str, str]]:
-        if wanted is None:
-            subnets = [item for item in self.tables["subnets"].values() if item["network_id"] == network_id]
-            first = {item["ip_version"]: item for item in reversed(subnets)}
-            wanted = [{"subnet_id": subnet["id"]} for subnet in first.values()]
-        return [self._address(fixed) for fixed in wanted]
-
-    def _address(self, fixed: Mapping[str, str]) -> dict[str, str]:
-        subnet = self._find("subnets", fixed["subnet_id"])
-        cidr = ip_network(subnet["cidr"])
-        used = {
-            ip_address(other["ip_address"])
-            for port in self.tables["ports"].values()
-            for other in port["fixed_ips"]
-            if other["subnet_id"] == subnet["id"]
-        }
-        if "ip_address" not in fixed:
-            return {"subnet_id": subnet["id"], "ip_address": str(_first_free(subnet, used))}
-        address = ip_address(fixed["ip_address"])
-        if address not in cidr or address in (cidr.network_address, cidr.broadcast_address):
-            raise _No(400, f"IP address {address} is not a valid IP for the specified subnet.")
-        if address in used:
-            raise _No(409, f"IP address {address} already allocated in subnet {subnet['id']}")
-        return {"subnet_id": subnet["id"], "ip_address": str(address)}
-
     def _check_port_change(self, port: Resource, change: Mapping[str, Any]) -> None:
-        bound = port["binding:vif_type"] not in ("unbound", "binding_failed")
+        bound = _is_bound(port)
         if bound and change.get("mac_address", port["mac_address"]) != port["mac_address"]:
-            raise _No(409, f"Unable to complete operation on port {port['id']}, port is already bound.")
+            raise No(409, f"Unable to complete operation on port {port['id']}, port is already bound.")
         if (
             bound
             and port["device_id"]
             and change.get("binding:vnic_type", port["binding:vnic_type"]) != port["binding:vnic_type"]
         ):
-            raise _No(409, f"Port already has an attached device {port['device_id']}.")
+            raise No(409, f"Port already has an attached device {port['device_id']}.")
         if len(str(change.get("binding:profile", ""))) > _PROFILE_LIMIT:
-            raise _No(400, "Invalid input for operation: binding:profile value too large.")
+            raise No(400, "Invalid input for operation: binding:profile value too large.")
 
     def _bind(self, port: Resource) -> None:
-        port["status"] = "DOWN"
-        port["binding:vif_details"] = {}
-        if not port["binding:host_id"]:
-            port["binding:vif_type"] = "unbound"
+        if port["binding:host_id"]:
+            bound = bind(port, self._find("networks", port["network_id"]), self.tables["agents"].values())
+            port["revision_number"] += 3
+        else:
+            bound = Bound(vif_type="unbound")
             port["revision_number"] += 1
-            return
-        port["revision_number"] += 3
-        vlan = self._segment_vlan(port)
-        port["binding:vif_type"] = "binding_failed" if vlan is None else "hw_veb"
-        if vlan is not None:
-            port["binding:vif_details"] = {"port_filter": False, "connectivity": "l2", "vlan": vlan}
+        port["status"], port["binding:vif_type"] = bound.status, bound.vif_type
+        port["binding:vif_details"] = dict(bound.vif_details)
+        if port["binding:vnic_type"] == "direct-physical":
+            # The MAC is the device's as long as there is one.
+            port["mac_address"] = port["binding:profile"].get("device_mac_address") or self._new_mac()
 
-    def _segment_vlan(self, port: Resource) -> str | None:
-        """Return the VLAN of the first segment that an alive agent of the port's host maps, None when none does."""
-        if port["binding:vnic_type"] not in _BINDABLE or "switchdev" in port["binding:profile"].get("capabilities", ()):
-            return None
-        mapped = {
-            name
-            for agent in self.tables["agents"].values()
-            if agent["host"] == port["binding:host_id"] and agent["alive"]
-            for name in agent["configurations"]["device_mappings"]
-        }
-        network = self._find("networks", port["network_id"])
-        for segment in network.get("segments") or [network]:
-            if segment["provider:physical_network"] in mapped and segment["provider:network_type"] in ("vlan", "flat"):
-                return str(segment["provider:segmentation_id"] or 0)
-        return None
+    def _new_mac(self) -> str:
+        number = next(self._numbers)
+        return f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}"
 
     def _insert(self, collection: str, attributes: Mapping[str, Any]) -> Resource:
         # Only the tags' own requests set tags.
@@ -362,24 +360,8 @@ class NeutronServer:
         return item
 
 
-def _within(cidr: IpNetwork, prefix: IpNetwork) -> bool:
-    return cidr.version == prefix.version and cidr[0] in prefix and cidr[-1] in prefix
-
-
-def _first_free(subnet: Resource, used: Collection[IpAddress]) -> IpAddress:
-    gateway = subnet["gateway_ip"]
-    for address in ip_network(subnet["cidr"]).hosts():
-        if address not in used and str(address) != gateway:
-            return address
-    raise _No(409, f"No more IP addresses available on network {subnet['network_id']}.")
-
-
-def _view(item: Resource) -> Resource:
-    """Return a resource as an answer shows it: the port's field ``trusted`` also appears in its profile."""
-    shown = dict(item)
-    if item.get("trusted") is not None:
-        shown["binding:profile"] = {**item["binding:profile"], "trusted": item["trusted"]}
-    return shown
+def _is_bound(port: Resource) -> bool:
+    return port["binding:vif_type"] not in ("unbound", "binding_failed")
 
 
 def _matches(item: Resource, query: Sequence[tuple[str, str]]) -> bool:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Collection, Mapping
 
 from mooring.attach.devices import Devices
 from mooring.attach.drivers import PortDriver
 from mooring.errors import InvalidConfiguration, UnsupportedVnicType
-
-_GROUP = "mooring.port_drivers"
+from mooring.plugins import installed_port_drivers
 
 
 class PortDrivers:
-    """The enabled port drivers, by the kind of port they serve."""
+    """The port drivers by name; those of ``enabled`` serve new ports, the others only leases that there are."""
 
-    def __init__(self, drivers: Mapping[str, PortDriver]) -> None:
+    def __init__(self, drivers: Mapping[str, PortDriver], enabled: Collection[str]) -> None:
         self._drivers = dict(drivers)
-        self._by_vnic_type = {kind: name for name, driver in drivers.items() for kind in driver.vnic_types}
+        self._by_vnic_type = {kind: name for name in enabled for kind in drivers[name].vnic_types}
 
     def for_port(self, port_id: str, vnic_type: str) -> str:
         """Return the name of the driver for a kind of port; raise UnsupportedVnicType when none is enabled."""
@@ -33,14 +31,18 @@ class PortDrivers:
         return self._drivers[name]
 
 
-def load_port_drivers(names: Iterable[str], devices: Devices) -> PortDrivers:
-    """Load the named drivers from the entry points ``mooring.port_drivers``; raise InvalidConfiguration for others."""
-    installed = {entry.name: entry for entry in entry_points(group=_GROUP)}
-    drivers: dict[str, PortDriver] = {}
-    for name in names:
+def load_port_drivers(names: Collection[str], devices: Devices) -> PortDrivers:
+    """Load the named drivers that are installed; raise InvalidConfiguration for others.
+
+    A driver that a lease needs is loaded, too, though it may not be enabled any more.
+    """
+    installed = installed_port_drivers()
+    needed_by = {lease.driver: f"the lease of {lease.attachment} needs" for lease in devices.journal.leases()}
+    needed_by |= dict.fromkeys(names, "[DEFAULT] enabled_port_drivers names")
+    for name, who in needed_by.items():
         if name not in installed:
             raise InvalidConfiguration(
-                f"enabled_port_drivers names {name!r}, but only {', '.join(sorted(installed))} are installed"
+                f"{who} the port driver {name}, which is not installed (only {', '.join(sorted(installed))} are); "
+                "install the package that it came with"
             )
-        drivers[name] = installed[name].load()(devices)
-    return PortDrivers(drivers)
+    return PortDrivers({name: installed[name].load()(devices) for name in needed_by}, enabled=names)

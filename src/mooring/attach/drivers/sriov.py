@@ -1,169 +1,97 @@
-"""The port driver for vnic_type direct: a VF's own interface in the container."""
+"""The port driver for vnic_type direct: a VF of its own for the container.
+
+The VF's interface goes into the container; or, for a VF that is to be bound to vfio-pci, no interface but the device
+itself, for a program that drives it (DPDK).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Self
-
-import structlog
+from typing import ClassVar
 
 from mooring.attach.cleaning import interface_name
 from mooring.attach.devices import Devices
-from mooring.attach.pool import PooledVf
-from mooring.attach.types import AttachRequest, Lease
-from mooring.errors import DeviceBusy, DeviceGone, DeviceUnusable, InvalidPciAddress, NoFreeDevice, PortUnusable
-from mooring.host.kernel import LinkState, VfSettings
-from mooring.neutron.binding import physical_network_of, verify_binding
-from mooring.neutron.model import Port
-from mooring.pci.address import PciAddress
+from mooring.attach.drivers.vfs import LeasedVfs
+from mooring.attach.readings import CardReadings
+from mooring.attach.types import AttachRequest, Lease, Placement, Sight, Whereabouts
+from mooring.errors import DeviceGone
+from mooring.host.kernel import VFIO, VFIO_NODE, VfSettings
+from mooring.neutron.model import DIRECT
 from mooring.pci.device import VirtualFunction
-
-log = structlog.get_logger(__name__)
 
 
 class SriovPortDriver:
-    """Serves a port by leasing a VF on its physical network and giving the VF's interface to the container."""
+    """Serves a port by leasing a VF on its physical network and giving the VF to the container."""
 
-    vnic_types: ClassVar[frozenset[str]] = frozenset({"direct"})
+    vnic_types: ClassVar[frozenset[str]] = frozenset({DIRECT})
+    reports_status: ClassVar[bool] = True
+    outlives_reboot: ClassVar[bool] = False
 
     def __init__(self, devices: Devices) -> None:
         self._kernel = devices.kernel
-        self._pool = devices.pool
-        self._cleaner = devices.cleaner
+        self._vfs = LeasedVfs(devices)
 
-    def choose(self, request: AttachRequest) -> Iterator[PooledVf]:
+    def choose(self, request: AttachRequest) -> Iterator[Placement]:
         """Yield the VF that the port's profile names, or else the free ones on the port's physical network."""
-        physical_network = physical_network_of(request.network, self._pool.mappings()).physical_network
-        wish = _Wish.of(request.port)
-        if wish.physical_network not in (None, physical_network):
-            raise PortUnusable(
-                request.port.id,
-                f"its binding:profile asks for {wish.physical_network}, but Neutron puts it on {physical_network}",
-            )
-        if wish.slot is None:
-            yield from self._from_pool(request, str(physical_network), wish)
-            return
-        member = self._pool.named(wish.slot, str(physical_network))
-        if (problem := self._misfit(member, request, wish)) is not None:
-            raise problem
-        yield member
-        raise DeviceBusy(wish.slot, "another container that asked in the same moment", "name another VF")
+        return self._vfs.choose(request)
 
     def plan(self, lease: Lease) -> VfSettings:
-        """Take MAC, VLAN, spoof checking, trust and link state from the bound port."""
-        port = lease.port
-        return VfSettings(
-            mac=port.mac,
-            vlan=verify_binding(port, lease.network, lease.physical_network),
-            spoof_check=port.port_security_enabled,
-            trust=bool(port.trusted),
-            link_state=LinkState.AUTO if port.admin_state_up else LinkState.DISABLE,
-        )
+        """Take MAC, VLAN, spoof checking, trust, rates and link state from the bound port."""
+        return self._vfs.settings(lease)
 
-    def create_host_iface(self, lease: Lease, wanted: VfSettings) -> frozenset[str]:
-        """Program the PF's side of the VF, let the VF's driver adopt the MAC, and set the network's MTU."""
-        vf = self._leased_vf(lease)
-        missing = self._kernel.write_settings(vf, wanted)
-        if lost := missing & _essential(wanted):
-            raise DeviceUnusable(
-                lease.device,
-                f"its driver {vf.driver} cannot set the VF's {' and '.join(sorted(lost))}, which the port needs",
-            )
-        netdev = self._kernel.adopt_mac(vf, wanted.mac, name=interface_name(lease.device))
+    def create_host_iface(self, lease: Lease) -> frozenset[str]:
+        """Program the PF's side of the VF; let its network driver adopt the MAC, or bind it to vfio-pci."""
+        vf = self._vfs.now(lease)
+        missing = self._vfs.program(lease, vf)
+        if lease.vf_driver == VFIO:
+            self._kernel.bind_vfio(vf)
+            return missing
+        netdev = self._kernel.adopt_mac(vf, lease.port.mac, name=interface_name(vf.address))
         if netdev.mtu != lease.network.mtu:
-            self._kernel.set_mtu(self._leased_vf(lease), lease.network.mtu)
+            self._kernel.set_mtu(self._vfs.now(lease), lease.network.mtu)
         return missing
+
+    def adjust(self, lease: Lease) -> frozenset[str]:
+        """Program the PF's side of a VF that is in its container."""
+        return self._vfs.adjust(lease)
 
     def delete_host_iface(self, lease: Lease) -> None:
         """Fetch the VF back from wherever it is and restore its baseline."""
-        vf = self._kernel.find(lease.device)
-        if not isinstance(vf, VirtualFunction):
-            log.warning("vf.gone-at-release", reason="the VF has left the host")
-            return
-        self._cleaner.clean(vf)
+        self._vfs.give_back(lease)
 
     def get_container_iface_name(self, lease: Lease) -> str:
-        """Return the VF's name in the host's namespace."""
-        return interface_name(lease.device)
+        """Return the VF's name in the host's namespace; a VF that is bound to vfio-pci has no interface."""
+        return "" if lease.vf_driver == VFIO or lease.device is None else interface_name(lease.device)
 
-    def _from_pool(self, request: AttachRequest, physical_network: str, wish: _Wish) -> Iterator[PooledVf]:
-        misfit: DeviceUnusable | None = None
-        try:
-            for member in self._pool.candidates(physical_network, numa_node=request.numa_node):
-                problem = self._misfit(member, request, wish)
-                if problem is None:
-                    yield member
-                misfit = problem or misfit
-        except NoFreeDevice:
-            if misfit is not None:
-                raise misfit from None
-            raise
+    def get_device_nodes(self, lease: Lease) -> tuple[str, ...]:
+        """Return the nodes of VFIO itself and of the VF's group; none for a VF that has an interface."""
+        if lease.vf_driver != VFIO:
+            return ()
+        vf = self._vfs.now(lease)
+        group = self._kernel.vfio_group(vf)
+        if group is None:
+            raise DeviceGone("handing it over", vf.address, f"it is bound to {vf.driver or 'no driver'}, not to {VFIO}")
+        return (VFIO_NODE, group)
 
-    def _misfit(self, member: PooledVf, request: AttachRequest, wish: _Wish) -> DeviceUnusable | None:
-        """Say why a free VF cannot serve this port, or None when it can."""
-        if wish.vendor_info not in (None, member.vf.vendor_info):
-            return DeviceUnusable(
-                member.address,
-                f"it is a {member.vf.vendor_info}, but the port asks for pci_vendor_info {wish.vendor_info}",
-            )
-        if request.port.trusted and not member.trusted:
-            return DeviceUnusable(
-                member.address, 'the port is trusted, but the device spec does not say "trusted": "true" of this VF'
-            )
-        uplink = self._kernel.netdev(member.pf)
-        if uplink is not None and uplink.mtu < request.network.mtu:
-            return DeviceUnusable(
-                member.address,
-                f"its PF {uplink.name} has MTU {uplink.mtu}, but the network has {request.network.mtu}; raise the PF's",
-            )
-        return None
-
-    def _leased_vf(self, lease: Lease) -> VirtualFunction:
-        vf = self._kernel.find(lease.device)
-        if not isinstance(vf, VirtualFunction):
-            raise DeviceGone("programming", lease.device, "the VF has left the host")
-        return vf
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """What a port's binding:profile asks of a device. Any tenant's service may have written it: trust nothing."""
-
-    slot: PciAddress | None
-    vendor_info: str | None
-    physical_network: str | None
-
-    @classmethod
-    def of(cls, port: Port) -> Self:
-        """Read the profile; raise PortUnusable when it cannot be meant."""
-        slot = _text(port, "pci_slot")
-        try:
-            address = None if slot is None else PciAddress.parse(slot)
-        except InvalidPciAddress as exc:
-            raise PortUnusable(port.id, f"binding:profile pci_slot: {exc}") from exc
-        vendor_info = _text(port, "pci_vendor_info")
-        return cls(
-            slot=address,
-            vendor_info=None if vendor_info is None else vendor_info.lower(),
-            physical_network=_text(port, "physical_network"),
+    def look(self, lease: Lease, cards: CardReadings) -> Sight:
+        """Tell where the VF is: with its container its interface is not in the host's namespace."""
+        vf = self._vfs.find(lease)
+        if vf is None:
+            return Sight(whereabouts=Whereabouts.GONE, link_up=False, detail="it has left the host")
+        where, detail = self._whereabouts(lease, vf)
+        return Sight(
+            whereabouts=where,
+            link_up=where is not Whereabouts.TAKEN and self._vfs.link_up(vf, cards),
+            differences=self._vfs.differences(lease, vf, cards),
+            detail=detail,
         )
 
-
-def _essential(wanted: VfSettings) -> set[str]:
-    """Name the settings without which a VF would say or hear what its port forbids, or not do what it was given for."""
-    essential = {"mac", "vlan"}
-    if wanted.spoof_check:
-        essential.add("spoof_check")
-    if wanted.trust:
-        essential.add("trust")
-    if wanted.link_state is LinkState.DISABLE:
-        essential.add("link_state")
-    return essential
-
-
-def _text(port: Port, key: str) -> str | None:
-    value = port.profile.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    raise PortUnusable(port.id, f"binding:profile {key} must be text, not {value!r}")
+    @staticmethod
+    def _whereabouts(lease: Lease, vf: VirtualFunction) -> tuple[Whereabouts, str]:
+        if lease.vf_driver == VFIO and vf.driver == VFIO:
+            return Whereabouts.AWAY, ""
+        if lease.vf_driver != VFIO and vf.netdev is not None:
+            return Whereabouts.HOME, f"its interface {vf.netdev} is in the host's namespace"
+        if lease.vf_driver != VFIO and vf.elsewhere:
+            return Whereabouts.AWAY, ""
+        return Whereabouts.TAKEN, f"driver {vf.driver}" if vf.driver else "no driver"
