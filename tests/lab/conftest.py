@@ -16,7 +16,7 @@ from lab.node import UNIT, MooringNode
 from lab.process import TAIL_LINES
 from lab.progress import Progress
 from lab.state import LabPaths
-from tests.lab.stage import Stage, eventually
+from tests.lab.stage import Stage
 
 RELEASE = os.environ.get("MOORING_LAB_GUEST_RELEASE", "bookworm")
 running_lab = pytest.StashKey[Lab]()
@@ -24,6 +24,7 @@ running_lab = pytest.StashKey[Lab]()
 
 # The first test may have to build the images, on a machine that has nothing yet.
 FIRST_BOOT_SECONDS = 900
+SETTLED_SECONDS = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,7 +82,8 @@ def stage(lab: Lab) -> Iterator[Stage]:
         stage = Stage(nodes=(one, two), neutron=neutron)
         yield stage
         stage.clear()
-        eventually(lambda: not stage.not_free(), "every VF is free in the end")
+        # What Neutron never confirmed is asked of it again and again for a minute.
+        stage.await_nothing_left(seconds=SETTLED_SECONDS)
 
 
 def _set_up(node: MooringNode) -> None:

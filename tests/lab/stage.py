@@ -17,7 +17,9 @@ CIDR = "10.10.0.0/24"
 # Neutron allocates at random. Two networks of this CIDR need one address that is certain to differ: a container
 # always hears its own.
 ALLOCATED, OUTSIDE = {"start": "10.10.0.2", "end": "10.10.0.99"}, "10.10.0.200"
-PATIENCE_S = 40
+PATIENCE_S = 90
+# Each question costs an emulated guest some work.
+LOOK_AGAIN_S = 5.0
 _numbers = itertools.count(1)
 
 
@@ -31,6 +33,15 @@ class Container:
     def run(self, command: str, *, check: bool = True) -> CommandResult:
         """Run a shell line in the container."""
         return self.node.guest.run(f"docker exec {self.name} sh -c '{command}'", check=check, timeout=PATIENCE_S + 30)
+
+    def remove(self) -> None:
+        """Remove the container, as its user does; Docker gives an absent plugin 15 seconds for each of three calls."""
+        self.node.guest.run(f"docker rm -f {self.name}", timeout=120)
+
+    @property
+    def init(self) -> int:
+        """The pid of its first process."""
+        return int(self.node.guest.run(f"docker inspect --format {{{{.State.Pid}}}} {self.name}").stdout)
 
     def mac(self, interface: str = "eth0") -> str:
         """Return the interface's MAC."""
@@ -58,9 +69,9 @@ class Stage:
     made: list[tuple[str, str]] = field(default_factory=list)
 
     def network(
-        self, *, physical_network: str = "physnet2", vlan: int, cidr: str | None = CIDR, **attributes: object
+        self, *, physical_network: str = "physnet2", vlan: int | None, cidr: str | None = CIDR, **attributes: object
     ) -> Resource:
-        """Create a network, with a subnet unless ``cidr`` is None."""
+        """Create a network, flat where ``vlan`` is None, with a subnet unless ``cidr`` is None."""
         network = self.neutron.create_network(
             f"net{next(_numbers)}", physical_network=physical_network, vlan=vlan, **attributes
         )
@@ -118,6 +129,10 @@ class Stage:
         assert asked.code != 0, f"the container was started: {asked.stdout}"
         return asked.stderr
 
+    def start_at(self, node: MooringNode, docker_network: str, port: Resource, options: str = "") -> Container:
+        """Run a container that stays, with a port of its own on a Docker network."""
+        return self.start(node, f"{options} --network name={docker_network},driver-opt=neutron.port.uuid={port['id']}")
+
     def lease_of(self, node: MooringNode, port: Resource) -> dict[str, str]:
         """Return the lease of a port."""
         (lease,) = [lease for lease in node.leases() if lease["port"] == port["id"]]
@@ -160,14 +175,82 @@ class Stage:
             listings = zip(self.nodes, pool.map(lambda node: node.vfs(), self.nodes), strict=True)
             return [f"{node.name}: {vf}" for node, vfs in listings for vf in vfs if vf["state"] != "free"]
 
+    def await_nothing_left(self, *, debts: bool = True, seconds: float = PATIENCE_S) -> None:
+        """Wait until nobody holds anything of a container any more: kernels, Neutron, journals; fail with what is.
+
+        Without ``debts``, Neutron may still be owed confirmations of what it has done.
+        """
+        deadline = time.monotonic() + seconds
+        while left := self._left(debts=debts):
+            assert time.monotonic() < deadline, f"still there: {left}"
+            time.sleep(LOOK_AGAIN_S)
+
+    def _left(self, *, debts: bool) -> list[str]:
+        return self.unclean() + [f"{node.name}: {held}" for node in self.nodes for held in _held(node, debts=debts)]
+
     def _on_both(self, command: str) -> list[str]:
         with ThreadPoolExecutor() as pool:
             return [done.stdout for done in pool.map(lambda node: node.guest.run(command), self.nodes)]
 
 
-def eventually(holds: Callable[[], bool], what: str) -> None:
+def address_of(port: Resource) -> str:
+    """Return the IPv4 address that Neutron gave a port."""
+    addresses: list[str] = [fixed_ip["ip_address"] for fixed_ip in port["fixed_ips"]]
+    return next(address for address in addresses if ":" not in address)
+
+
+def slot_of(port: Resource) -> str:
+    """Return the PCI address of the device that a bound port is on, as Neutron has it."""
+    return str(port["binding:profile"]["pci_slot"])
+
+
+def held(node: MooringNode, vf: str) -> Resource:
+    """Return what the PF holds for a VF, with iproute2's names: address, vlan_list, rate, spoofchk, trust, ..."""
+    answer = node.guest.run(
+        f"cd /sys/bus/pci/devices/{vf}/physfn && basename -a $(readlink virtfn*) && ip -j -d link show $(ls net)"
+    ).stdout
+    *addresses, links = answer.splitlines()
+    (link,) = json.loads(links)
+    # The shell sorts virtfn10 before virtfn2, but no card of the lab has that many.
+    (settings,) = [info for info in link["vfinfo_list"] if info["vf"] == addresses.index(vf)]
+    found: Resource = settings
+    return found
+
+
+def vlan_of(settings: Resource) -> int:
+    """Return the VLAN in what a PF holds for a VF; 0 is none."""
+    return sum(int(entry.get("vlan", 0)) for entry in settings.get("vlan_list", ()))
+
+
+def findings(node: MooringNode, kind: str, subject: str) -> list[str]:
+    """Return the lines in which the daemon has told of a finding."""
+    return [line for line in node.log().splitlines() if f"event=finding kind={kind} subject={subject} " in line]
+
+
+def metrics(node: MooringNode) -> dict[str, float]:
+    """Return what the daemon's metrics say, by name and labels; nothing while there is no daemon.
+
+    In an emulated guest that is far cheaper than to start the command.
+    """
+    ask = r"exec 3<> /dev/tcp/127.0.0.1/9709 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3"
+    answer = node.guest.run(ask, check=False).stdout.splitlines()
+    samples = (line.rpartition(" ") for line in answer if line.startswith("mooring_"))
+    return {name: float(value) for name, _, value in samples}
+
+
+def _held(node: MooringNode, *, debts: bool) -> list[str]:
+    """Return what mooring does not call free, as its metrics say it."""
+    samples = metrics(node)
+    if not samples:
+        return ["no daemon answers"]
+    kinds = ("mooring_leases{", "mooring_vfs{", *(["mooring_debts"] if debts else []))
+    present = [name for name, value in samples.items() if value and name.startswith(kinds)]
+    return [name for name in present if 'state="free"' not in name]
+
+
+def eventually(holds: Callable[[], bool], what: str, *, seconds: float = PATIENCE_S, every: float = 0.2) -> None:
     """Wait until something holds that no event of ours announces; fail when it does not in time."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"never came true: {what}"
-        time.sleep(0.2)
+        time.sleep(every)

@@ -29,7 +29,7 @@ def test_a_container_gets_the_vf_mac_and_vlan_of_the_port_with_its_address(stage
     assert container.mac() == port["mac_address"]
     assert (lease["vlan"], lease["physical_network"]) == ("110", "physnet2")
     assert f"{_address(port)}/24" in container.run("ip -4 addr show eth0").stdout
-    pf = node.guest.run(f"ip link show {_pf(stage, lease['vf'])}").stdout
+    pf = node.guest.run(f"ip link show {_pf(stage, lease['device'])}").stdout
     (line,) = [line for line in pf.splitlines() if port["mac_address"] in line]
     assert "vlan 110" in line
     assert "spoof checking on" in line
@@ -45,7 +45,7 @@ def test_a_port_that_names_its_vf_gets_that_one_and_still_names_it_afterwards(st
 
     container = stage.start(node, f"--net={docker_network} --ip={_address(port)}")
 
-    assert stage.lease_of(node, port)["vf"] == SLOT
+    assert stage.lease_of(node, port)["device"] == SLOT
     node.guest.run(f"docker rm -f {container.name}")
     stage.await_status(port, "DOWN")
     assert stage.now(port)["binding:profile"] == profile
@@ -221,7 +221,7 @@ def test_the_networks_mtu_reaches_the_container_and_does_not_stay_on_the_vf(stag
     network = stage.network(vlan=123, mtu=1400)
     port = stage.port(network)
     container = stage.start(node, f"--net={stage.docker_network(node, network)} --ip={_address(port)}")
-    vf = stage.lease_of(node, port)["vf"]
+    vf = stage.lease_of(node, port)["device"]
 
     assert container.run("cat /sys/class/net/eth0/mtu").stdout.strip() == "1400"
 
@@ -243,7 +243,7 @@ def test_a_vf_taken_by_hand_while_mooring_runs_is_left_alone_and_passed_over(sta
 
         states = {vf["address"]: vf["state"] for vf in node.vfs()}
         assert states[free[0]] == "taken"
-        assert stage.lease_of(node, port)["vf"] != free[0]
+        assert stage.lease_of(node, port)["device"] != free[0]
         assert netdev in node.guest.run("ip -n hand link show").stdout
     finally:
         node.guest.run(f"ip -n hand link set {netdev} netns 1; ip netns del hand")

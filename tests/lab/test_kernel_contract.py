@@ -9,10 +9,15 @@ import pytest
 
 from lab.guest import Guest
 
+pytestmark = pytest.mark.long
+
 PROJECT = Path(__file__).parents[2]
-SUITE = "linux_kernel.py"
+# The suite's own tear-down is refused the PF's former name (EEXIST): udev has made it an alternative name.
+LENDING = pytest.param("linux_lending.py", marks=pytest.mark.skip(reason="it leaves the PF without its name"))
+SUITES = ("linux_kernel.py", LENDING)
+CONTRACTS = ("kernel_contract.py", "lending_contract.py")
 # The guest has mooring and what it needs. The tests' own framework is plain Python and comes along.
-FRAMEWORK = ("pytest", "_pytest", "py.py", "pluggy", "iniconfig")
+FRAMEWORK = ("pytest", "_pytest", "py.py", "pluggy", "iniconfig", "pygments")
 TARGET = "/tmp/kernel-contract"
 SECONDS = 600
 
@@ -31,7 +36,8 @@ def quiet_node(node1: Guest, without_mooring: None) -> Guest:
 def kit(tmp_path: Path) -> Path:
     site_packages = Path(pytest.__file__).parents[1]
     members = [site_packages / name for name in FRAMEWORK]
-    members += [PROJECT / "tests/unit/kernel_contract.py", PROJECT / "tests/lab/in_guest" / SUITE]
+    members += [PROJECT / "tests/unit" / name for name in CONTRACTS]
+    members += [PROJECT / "tests/lab/in_guest" / name for name in SUITES]
     path = tmp_path / "kit.tar"
     with tarfile.open(path, "w") as archive:
         for member in members:
@@ -40,11 +46,12 @@ def kit(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(SECONDS)
-def test_the_kernel_of_a_guest_keeps_the_contract(quiet_node: Guest, kit: Path) -> None:
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_kernel_of_a_guest_keeps_the_contract(quiet_node: Guest, kit: Path, suite: str) -> None:
     quiet_node.put(kit, f"{TARGET}.tar")
     ran = quiet_node.run(
         f"mkdir -p {TARGET} && cd {TARGET} && tar xf {TARGET}.tar && "
-        f"PYTHONPATH={TARGET}:/opt/mooring/app:/opt/mooring/lib python3 -m pytest -q -p no:cacheprovider {SUITE}",
+        f"PYTHONPATH={TARGET}:/opt/mooring/app:/opt/mooring/lib python3 -m pytest -q -p no:cacheprovider {suite}",
         check=False,
         timeout=SECONDS,
     )

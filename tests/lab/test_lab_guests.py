@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.agents import RealAgents, start_open_vswitch, stop_open_vswitch, vf_addresses
 from lab.guest import Guest
 from lab.lab import Lab
 from lab.neutron import GUEST_VIEW_OF_HOST
 from lab.state import PfState
 
 # The lab is judged by itself: what other tests started would clean up behind these.
-pytestmark = pytest.mark.usefixtures("without_mooring")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_mooring")]
 VFS_PER_PF = 7
 VF = 3
 PING_SECONDS = 20
@@ -111,3 +112,47 @@ def test_files_go_in_and_come_out_unchanged(node: Guest, tmp_path: Path) -> None
     node.put(source, "/root/copy")
     node.get("/root/copy", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
+
+
+def test_a_reset_guest_has_what_it_had_synced_and_only_that(node2: Guest) -> None:
+    booted = node2.run("cat /proc/sys/kernel/random/boot_id").stdout
+    # Everything, also what other tests have just set up.
+    node2.run("echo synced > /var/lib/synced && sync && echo hasty > /var/lib/hasty")
+
+    node2.reset()
+
+    assert node2.run("cat /proc/sys/kernel/random/boot_id").stdout != booted
+    assert node2.run("cat /var/lib/synced").stdout == "synced\n"
+    assert "hasty" not in node2.run("cat /var/lib/hasty", check=False).stdout
+    assert len(vf_addresses(node2)) == VFS_PER_PF * len(node2.state.pfs)
+
+
+def test_a_pf_that_is_pulled_out_and_put_back_has_its_vfs_again(node2: Guest) -> None:
+    pf, *others = node2.state.pfs
+
+    node2.unplug_pf(pf)
+    left = vf_addresses(node2)
+    node2.replug_pf(pf)
+
+    assert len(left) == VFS_PER_PF * len(others)
+    assert len(vf_addresses(node2)) == VFS_PER_PF * len(node2.state.pfs)
+
+
+def test_neutrons_own_agents_bind_ports_beside_each_other(lab: Lab, node1: Guest) -> None:
+    agents = RealAgents(guest=node1, cloud=lab.cloud)
+    start_open_vswitch(node1, {"br-physnet1": ""})
+    try:
+        agents.start_sriov(exclude=vf_addresses(node1))
+        agents.start_ovs(bridge_mappings={"physnet1": "br-physnet1"})
+        with lab.cloud.client("mooring") as neutron:
+            network = neutron.create_network("agents", physical_network="physnet1", vlan=180)
+            vif_types = []
+            for vnic_type in ("normal", "direct"):
+                port = neutron.create_port(network["id"], vnic_type=vnic_type)
+                vif_types.append(neutron.bind_port(port["id"], host=node1.name)["binding:vif_type"])
+                neutron.delete("port", port["id"])
+            neutron.delete("network", network["id"])
+        assert vif_types == ["ovs", "hw_veb"]
+    finally:
+        agents.stop()
+        stop_open_vswitch(node1)

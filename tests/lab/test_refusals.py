@@ -80,7 +80,7 @@ def test_a_port_in_use_elsewhere(stage: Stage, scene: tuple[MooringNode, Resourc
     stage.neutron.update("port", port["id"], device_id="", device_owner="")
 
 
-@pytest.mark.parametrize("vnic_type", ["normal", "macvtap", "direct-physical"])
+@pytest.mark.parametrize("vnic_type", ["vdpa", "virtio-forwarder", "baremetal"])
 def test_kinds_of_ports_that_are_not_served(
     stage: Stage, scene: tuple[MooringNode, Resource, str], vnic_type: str
 ) -> None:

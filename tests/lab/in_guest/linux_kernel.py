@@ -13,10 +13,10 @@ from kernel_contract import MAC, KernelContract, adopted, vf_of
 
 from mooring.errors import NotClean
 from mooring.host import adoption, links
+from mooring.host.events import host_events
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import VfSettings
 from mooring.host.linux import LinuxKernel
-from mooring.host.netlink import link_events
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction, VirtualFunction
 
@@ -38,13 +38,17 @@ class LinuxWorld:
     kernel: LinuxKernel = field(default_factory=LinuxKernel)
     pf: PciAddress = PF
     upper: str | None = None
+    vfs: int = 0
+
+    def __post_init__(self) -> None:
+        self.vfs = len(self._card().vfs)
 
     def move_to_container(self, vf: VirtualFunction, name: str) -> None:
         ip("netns", "add", NAMESPACE)
         ip("link", "set", self._interface(vf), "netns", NAMESPACE, "name", name)
 
     def container_dies(self, vf: VirtualFunction) -> None:
-        with link_events() as events:
+        with host_events() as events:
             ip("netns", "delete", NAMESPACE)
             while self.kernel.netdev(vf) is None:
                 events.wait(SECONDS)
@@ -77,13 +81,19 @@ class LinuxWorld:
         if up:
             self.await_carrier()
 
+    def set_vf_count(self, pf: PhysicalFunction, vfs: int) -> None:
+        with kernel_errors(f"setting sriov_numvfs to {vfs}", pf.address):
+            (PCI / "devices" / str(pf.address) / "sriov_numvfs").write_text(str(vfs))
+
     def make_afresh(self) -> None:
-        """Give the card's first two VFs back as they were made, whatever was done to them."""
+        """Give the card's VFs back: as many as there were, and the first two as they were made."""
         if self.upper:
             ip("link", "delete", self.upper)
         subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False, capture_output=True)
-        card = self.kernel.find(self.pf)
-        assert isinstance(card, PhysicalFunction)
+        if len(self._card().vfs) != self.vfs:
+            self.set_vf_count(self._card(), 0)
+            self.set_vf_count(self._card(), self.vfs)
+        card = self._card()
         assert card.netdev is not None
         self.set_pf_up(card, up=True)
         for vf in card.vfs[:2]:
@@ -95,11 +105,15 @@ class LinuxWorld:
 
     def await_carrier(self) -> None:
         """Wait for the card's link; it goes down for a while when its VFs are made, and takes no limits then."""
-        card = self.kernel.find(self.pf)
-        assert isinstance(card, PhysicalFunction)
-        with link_events() as events:
+        card = self._card()
+        with host_events() as events:
             while not ((netdev := self.kernel.netdev(card)) and netdev.carrier):
                 events.wait(SECONDS)
+
+    def _card(self) -> PhysicalFunction:
+        card = self.kernel.find(self.pf)
+        assert isinstance(card, PhysicalFunction)
+        return card
 
     def _interface(self, vf: VirtualFunction) -> str:
         netdev = self.kernel.netdev(vf)
