@@ -6,10 +6,9 @@ Neutron in memory. Prints the samples as JSON. The daemon itself must not run me
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import math
-import re
 import socket
 import subprocess
 import sys
@@ -17,7 +16,9 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from http import HTTPStatus
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -29,45 +30,58 @@ from mooring.attach.devices import Devices, devices_of
 from mooring.attach.drivers.registry import load_port_drivers
 from mooring.attach.engine import Engine, Patience
 from mooring.attach.journal import Journal
+from mooring.attach.reconcile import Reconciler
 from mooring.attach.settlement import Settlement
 from mooring.config.load import load
 from mooring.config.settings import NodeSettings
 from mooring.host.linux import LinuxKernel
+from mooring.host.open_vswitch import OpenVSwitch
+from mooring.host.virtual_links import LinuxVirtualLinks
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginServer, listen
 from mooring.testing.neutron import FakeNeutron
 
+# The last chunk of an answer (RFC 9112, 7.1).
+_END = b"0\r\n\r\n"
 PHYSICAL_NETWORK, VLAN, CIDR = "physnet2", 150, "10.10.0.0/24"
 NAMESPACE = "bench"
 
 
+class _Received:
+    """An answer as it came in, for the library to read."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._answer)
+
+
 class Docker:
-    """Docker's side of the plugin's socket: one connection, kept open."""
+    """Docker's side of the plugin's socket: a connection for each call, for that is what mooring leaves it."""
 
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(path))
-
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
+        self._path = str(path)
 
     def call(
         self, call: str, body: dict[str, object], timing: AbstractContextManager[None] | None = None
     ) -> dict[str, Any]:
-        """Make a call of the plugin's protocol; ``timing`` is held from the first byte sent to the last one received.
+        """Make a call of the plugin's protocol; ``timing`` is held from connecting to the last byte of the answer.
 
         A client of Python's library would compute for longer, on our processor, than Docker's does.
         """
         data = json.dumps(body).encode()
         head = f"POST /{call} HTTP/1.1\r\nHost: plugin\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-        with timing or nullcontext():
-            self._socket.sendall(head + data)
-            answer = self._socket.recv(65536)
-            while len(answer) < _length(answer):
-                answer += self._socket.recv(65536)
-        found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-        if b" 200 " not in answer.partition(b"\r\n")[0]:
+        answer = b""
+        with timing or nullcontext(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(self._path)
+            connection.sendall(head + data)
+            while not answer.endswith(_END) and (more := connection.recv(65536)):
+                answer += more
+        response = HTTPResponse(_Received(answer))  # type: ignore[arg-type]  # all that it wants of a socket
+        response.begin()
+        found: dict[str, Any] = json.loads(response.read())
+        if response.status != HTTPStatus.OK:
             raise RuntimeError(f"{call}: {found}")
         return found
 
@@ -110,9 +124,9 @@ class Network:
 def running(settings: NodeSettings, neutron: FakeNeutron, state: Path) -> Iterator[tuple[Devices, Docker]]:
     """Run the daemon's parts, without its housekeeper, as long as they are needed."""
     journal = Journal(state / "node.sqlite")
-    devices = devices_of(LinuxKernel(), journal, settings.device_specs)
-    settlement = Settlement(ports=neutron, bus=neutron, journal=journal, host=settings.host)
+    devices = devices_of(LinuxKernel(), LinuxVirtualLinks(), OpenVSwitch(), journal, settings.device_specs)
     drivers = load_port_drivers(settings.port_drivers, devices)
+    settlement = Settlement(ports=neutron, bus=neutron, journal=journal, host=settings.host, drivers=drivers)
     engine = Engine(
         devices=devices,
         ports=neutron,
@@ -121,7 +135,7 @@ def running(settings: NodeSettings, neutron: FakeNeutron, state: Path) -> Iterat
         host=settings.host,
         patience=Patience(),
     )
-    engine.recover()
+    Reconciler(devices=devices, drivers=drivers, engine=engine, settlement=settlement).recover()
     neutron.report_agent(settings.host, devices.pool.mappings(), started=True)
     plugin = Plugin(
         neutron=neutron,
@@ -134,8 +148,7 @@ def running(settings: NodeSettings, neutron: FakeNeutron, state: Path) -> Iterat
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        with closing(Docker(state / "kuryr.sock")) as docker:
-            yield devices, docker
+        yield devices, Docker(state / "kuryr.sock")
     finally:
         server.stop()
         thread.join()
@@ -173,13 +186,6 @@ def measure(rounds: int) -> Stopwatch:
                 at_rest()
                 network.remove(watch, endpoint)
     return watch
-
-
-def _length(answer: bytes) -> float:
-    """Return how long an HTTP answer will be, as soon as its head is there."""
-    head, end, _ = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    return len(head) + len(end) + int(length[1]) if end and length else math.inf
 
 
 if __name__ == "__main__":
