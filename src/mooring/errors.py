@@ -2,16 +2,20 @@
 
 MooringError
 ├── InvalidInput          what was asked cannot mean anything; asking again will not help
-│   ├── InvalidPciAddress, InvalidDeviceSpec, InvalidConfiguration, InvalidRequest
+│   ├── InvalidPciAddress, InvalidDeviceSpec, InvalidAlias, InvalidConfiguration, InvalidRequest
 ├── Refused               it was understood, but the state of the world forbids it
 │   ├── DeviceUnusable, DeviceBusy, NoFreeDevice
 │   ├── PortUnusable, PortBusy, PortNotFound, NetworkUnusable, BindingRefused
 │   ├── OperationRefused
-│   └── UnsupportedVnicType
+│   ├── UnsupportedVnicType
+│   ├── ContainerNotFound, HostNotFound, ActionNotFound, NameAmbiguous, NameTaken, WrongState
+│   ├── NoValidHost, QuotaExceeded, PolicyForbids
+│   └── ClaimLost, Outdated   somebody else was faster: look again, and decide anew
 ├── EdgeFailure           a neighbour failed; asking again may help
 │   ├── KernelRefused, DeviceGone, SwitchRefused
 │   ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
-│   ├── NodeUnreachable, EngineUnreachable
+│   ├── NodeUnreachable, EngineUnreachable, EngineRefused
+│   ├── DatabaseUnavailable, BusUnavailable
 │   └── NotClean
 └── StateFileUnusable     mooring's own memory fails: what it cannot write down, it must not do
 
@@ -58,6 +62,16 @@ class InvalidDeviceSpec(InvalidInput):
     def __init__(self, spec: str, problem: str) -> None:
         self.spec, self.problem = spec, problem
         super().__init__(f"[pci] device_spec {spec}: {problem}")
+
+
+class InvalidAlias(InvalidInput):
+    """An entry of ``[pci] alias``, or a request for one, that cannot mean anything."""
+
+    code = "invalid-alias"
+
+    def __init__(self, alias: str, problem: str) -> None:
+        self.alias, self.problem = alias, problem
+        super().__init__(f"PCI alias {alias}: {problem}")
 
 
 class InvalidConfiguration(InvalidInput):
@@ -179,6 +193,119 @@ class OperationRefused(Refused):
     code = "operation-refused"
 
 
+class ContainerNotFound(Refused):
+    """No container that the asker may see answers to a name or an id."""
+
+    code = "container-not-found"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"Container {key} could not be found; 'list' shows those there are")
+
+
+class HostNotFound(Refused):
+    """No container host is known by a name or an id."""
+
+    code = "host-not-found"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"Host {key} could not be found: no mooring node has reported from a host of that name")
+
+
+class ActionNotFound(Refused):
+    """A container has no action of a request."""
+
+    code = "action-not-found"
+
+    def __init__(self, uuid: str, request_id: str) -> None:
+        self.uuid, self.request_id = uuid, request_id
+        super().__init__(f"Container {uuid} has no action with request id {request_id}")
+
+
+class NameAmbiguous(Refused):
+    """Several things of the asker's have the name that was given."""
+
+    code = "name-ambiguous"
+
+    def __init__(self, kind: str, name: str, count: int) -> None:
+        self.kind, self.name, self.count = kind, name, count
+        super().__init__(f"{count} {kind}s are named {name}; use the id of the one you mean")
+
+
+class NameTaken(Refused):
+    """Another container of the project, or of the cloud, has the name, and names are to be unique."""
+
+    code = "name-taken"
+
+    def __init__(self, name: str, holder: str) -> None:
+        self.name, self.holder = name, holder
+        super().__init__(f"Container {holder} has the name {name} already; choose another, or delete that container")
+
+
+class WrongState(Refused):
+    """What was asked of a container cannot be done in the state that it is in."""
+
+    code = "invalid-state"
+
+    def __init__(self, uuid: str, verb: str, status: str) -> None:
+        self.uuid, self.verb, self.status = uuid, verb, str(status)
+        super().__init__(f"Cannot {verb} container {uuid} in {status} state")
+
+
+class NoValidHost(Refused):
+    """No host can take a container; ``reasons`` says for each filter that turned hosts away how many, and why."""
+
+    code = "no-valid-host"
+
+    def __init__(self, reasons: str) -> None:
+        self.reasons = reasons
+        super().__init__(f"no valid host: {reasons}")
+
+
+class QuotaExceeded(Refused):
+    """A project would have more of something than it may."""
+
+    code = "quota-exceeded"
+
+    def __init__(self, resource: str, *, limit: float, in_use: float, wanted: float) -> None:
+        self.resource, self.limit, self.in_use, self.wanted = resource, limit, in_use, wanted
+        super().__init__(
+            f"Quota exceeded for {resource}: {wanted:g} wanted, {in_use:g} of {limit:g} in use; delete containers, or "
+            "ask the administrator for more"
+        )
+
+
+class PolicyForbids(Refused):
+    """The asker's roles do not allow it."""
+
+    code = "policy-forbids"
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        super().__init__(f"Policy does not allow {rule} to be performed")
+
+
+class ClaimLost(Refused):
+    """A device that was to be claimed has been claimed by somebody else, or cannot be claimed any more."""
+
+    code = "claim-lost"
+
+    def __init__(self, host: str, device: object) -> None:
+        self.host, self.device = host, str(device)
+        super().__init__(f"device {device} of host {host} was taken at the same moment; choose another")
+
+
+class Outdated(Refused):
+    """A container, or a host, was changed since it was read."""
+
+    code = "outdated"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} was changed at the same moment; look at it again")
+
+
 class EdgeFailure(MooringError):
     """A neighbour failed; the same request may succeed later."""
 
@@ -270,6 +397,36 @@ class EngineUnreachable(EdgeFailure):
     def __init__(self, url: str, cause: str) -> None:
         self.url = url
         super().__init__(f"Docker does not answer on {url}: {cause}; start it, or set [DEFAULT] docker_url")
+
+
+class EngineRefused(EdgeFailure):
+    """The container engine answered with an error: its own words say which."""
+
+    code = "engine-refused"
+
+    def __init__(self, doing: str, status: int, message: str) -> None:
+        self.doing, self.status, self.message = doing, status, message
+        super().__init__(f"{doing}: Docker answered {status}: {message}")
+
+
+class DatabaseUnavailable(EdgeFailure):
+    """The service's database does not answer."""
+
+    code = "database-unavailable"
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the database does not answer ({cause}); try again when it does")
+
+
+class BusUnavailable(EdgeFailure):
+    """The message bus, or who was called over it, does not answer."""
+
+    code = "bus-unavailable"
+
+    def __init__(self, doing: str, cause: str) -> None:
+        self.doing, self.cause = doing, cause
+        super().__init__(f"{doing}: no answer over the message bus ({cause}); try again later")
 
 
 class StateFileUnusable(MooringError):

@@ -29,6 +29,21 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         *("mooring.errors", "mooring.suggestions", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.config.settings"),
     ),
+    "mooring.container": ("mooring.errors", "mooring.pci", "mooring.neutron.model"),
+    "mooring.rpc": ("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model"),
+    "mooring.db": (
+        *("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model", "mooring.rpc.messages"),
+    ),
+    "mooring.controller": (
+        *("mooring.errors", "mooring.suggestions", "mooring.container", "mooring.pci", "mooring.db.api"),
+        *("mooring.rpc.api", "mooring.rpc.messages", "mooring.config.settings"),
+        *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
+    ),
+    "mooring.controller.wiring": ("mooring",),
+    "mooring.api": (
+        *("mooring.errors", "mooring.suggestions", "mooring.container", "mooring.pci", "mooring.db.api"),
+        *("mooring.rpc.messages", "mooring.controller.api", "mooring.neutron.model", "mooring.config.settings"),
+    ),
     # A fake replaces what talks, and shares the rules about what is said.
     "mooring.testing": (
         *("mooring.errors", "mooring.pci", "mooring.attach.types", "mooring.neutron.api", "mooring.neutron.model"),
@@ -39,7 +54,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),
-        *("mooring.attach", "mooring.libnetwork"),
+        *("mooring.attach", "mooring.libnetwork", "mooring.container", "mooring.rpc"),
     ),
     "mooring.cli": ("mooring",),
     "mooring.__main__": ("mooring.cli",),
@@ -49,11 +64,16 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 EDGES: Mapping[str, tuple[str, ...]] = {
     "pyroute2": ("mooring.host",),
     "keystoneauth1": ("mooring.neutron", "mooring.config"),
-    "oslo_messaging": ("mooring.neutron", "mooring.config"),
-    "oslo_service": ("mooring.neutron",),
-    "oslo_config": ("mooring.config", "mooring.neutron"),
+    "oslo_messaging": ("mooring.neutron", "mooring.config", "mooring.rpc"),
+    "oslo_service": ("mooring.neutron", "mooring.rpc"),
+    "oslo_config": ("mooring.config", "mooring.neutron", "mooring.rpc", "mooring.api.policy"),
     "sqlite3": ("mooring.statefile",),
-    "docker": ("mooring.node.docker",),
+    "sqlalchemy": ("mooring.db",),
+    "alembic": ("mooring.db",),
+    "flask": ("mooring.api",),
+    "oslo_policy": ("mooring.api.policy",),
+    "keystonemiddleware": ("mooring.api.authentication",),
+    "docker": ("mooring.node.docker", "mooring.node.containers"),
     "prometheus_client": ("mooring.node.metrics", "mooring.node.host_metrics"),
 }
 
@@ -161,7 +181,7 @@ def test_neighbours_are_spoken_to_through_their_edge_alone(real: Imports) -> Non
 def test_what_needs_no_neighbour_loads_without_the_neighbours_library(real: Imports) -> None:
     # What comes with Python is there everywhere.
     libraries = EDGES.keys() - sys.stdlib_module_names
-    for package in ("mooring.testing", "mooring.attach", "mooring.libnetwork"):
+    for package in ("mooring.testing", "mooring.attach", "mooring.libnetwork", "mooring.controller"):
         reached = reachable(real, package)
         assert [f"{package} needs {module}" for module in reached if module.partition(".")[0] in libraries] == []
 

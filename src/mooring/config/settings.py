@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from mooring.pci.alias import Alias
 from mooring.pci.device_spec import DeviceSpec
 
 
@@ -76,3 +77,63 @@ class NodeSettings:
     device_specs: tuple[DeviceSpec, ...]
     neutron: NeutronSettings
     libnetwork: LibnetworkSettings
+    service: ServiceSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """What a node that belongs to a container service is told besides.
+
+    ``transport_url`` is the bus that controllers and nodes share (``[DEFAULT] transport_url``); it holds a password.
+    ``sync_interval_s`` is the longest silence of a node.
+    """
+
+    transport_url: str = field(repr=False)
+    availability_zone: str = "nova"
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    sync_interval_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    """How hosts are chosen: filters by Zun's names in their order, and what each weigher counts for.
+
+    A negative multiplier turns a weigher round: ``spread`` -1 packs. ``limits_hosts`` says that a host's processors,
+    memory and disk are a limit, with the ratios by which each may be promised more than once.
+    """
+
+    filters: tuple[str, ...]
+    multipliers: Mapping[str, float]
+    limits_hosts: bool = True
+    cpu_ratio: float = 16.0
+    memory_ratio: float = 1.5
+    disk_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """Everything a controller is told.
+
+    ``api_address`` is where the REST API listens. ``authentication`` is ``keystone`` or ``noauth``;
+    ``keystone_authtoken`` are keystonemiddleware's options. ``database_url`` and ``transport_url`` hold passwords.
+    ``silent_s`` is how long a host may be silent before it is taken for down. ``default_vnic_type`` is the kind of port
+    that is made for a network. ``quotas`` are the limits of a project by resource, -1 for none.
+    """
+
+    api_address: tuple[str, int]
+    authentication: str
+    database_url: str = field(repr=False)
+    transport_url: str = field(repr=False)
+    neutron: NeutronSettings
+    scheduler: SchedulerSettings
+    aliases: Mapping[str, Alias]
+    quotas: Mapping[str, float]
+    keystone_authtoken: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    policy_file: Path | None = None
+    unique_names: str = ""
+    default_vnic_type: str = "normal"
+    image_pull_policy: str = "ifnotpresent"
+    silent_s: float = 180.0
+    max_body_bytes: int = 8 * 1024 * 1024
+    workers: int = 4
+    debug: bool = False

@@ -1,0 +1,1 @@
+"""The service's core: containers' life cycle, their placement, and the claims on devices."""

@@ -1,0 +1,1 @@
+"""The service's database: SQLite embedded, PostgreSQL or MariaDB for the rest. Nothing else knows SQL."""

@@ -1,0 +1,1 @@
+"""What controllers and nodes say to each other, and the message bus that carries it."""
