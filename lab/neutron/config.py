@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -10,7 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 from lab.neutron.accounts import ACCOUNTS, BROKER_USER, DOMAIN, LAB_PASSWORD, REGION
-from lab.neutron.facts import GUEST_VIEW_OF_HOST, HOST, PHYSICAL_NETWORKS, VLAN_RANGE, CloudFacts
+from lab.neutron.facts import (
+    GUEST_VIEW_OF_HOST,
+    HOST,
+    PHYSICAL_NETWORKS,
+    SERVICE_VIRTUAL_HOST,
+    VLAN_RANGE,
+    CloudFacts,
+)
 from lab.neutron.layout import Layout
 
 # Ports are chosen at each start: the cached database holds these, a started cloud's holds addresses.
@@ -22,12 +31,18 @@ ENDPOINT_TEMPLATES = {
         "internal": "<guest>:<identity>/v3",
     },
     "network": {"public": "<host>:<network>", "admin": "<host>:<network>", "internal": "<guest>:<network>"},
+    # Mooring's own service, which whoever wants it starts beside the cloud.
+    "container": {
+        "public": "<host>:<container>/v1",
+        "admin": "<host>:<container>/v1",
+        "internal": "<guest>:<container>/v1",
+    },
 }
+VIRTUAL_HOSTS = ("/", SERVICE_VIRTUAL_HOST)
 # Nothing but the loopback interface: the lab's databases and bus are no service to the neighbourhood.
 BROKER_CONF = """\
 listeners.tcp.1 = {host}:{port}
-default_user = {user}
-default_pass = {password}
+load_definitions = {definitions}
 log.file = false
 log.console = true
 log.console.level = warning
@@ -53,7 +68,9 @@ def write_configs(layout: Layout, facts: CloudFacts, api_paste: Path) -> None:
     _write(layout.keystone_conf, _keystone(layout))
     _write(layout.etc / "neutron.conf", _neutron(layout, facts, api_paste))
     _write(layout.etc / "ml2_conf.ini", _ml2())
-    broker = BROKER_CONF.format(host=HOST, port=facts.broker_port, user=BROKER_USER, password=LAB_PASSWORD)
+    definitions = layout.broker / "definitions.json"
+    definitions.write_text(json.dumps(_broker_definitions(), indent=2) + "\n")
+    broker = BROKER_CONF.format(host=HOST, port=facts.broker_port, definitions=definitions)
     (layout.broker / "rabbitmq.conf").write_text(broker)
     (layout.broker / "enabled_plugins").write_text("[].\n")
 
@@ -71,10 +88,31 @@ def write_catalog(database: Path, facts: CloudFacts) -> None:
         "<guest>": f"http://{GUEST_VIEW_OF_HOST}",
         "<identity>": str(facts.identity_port),
         "<network>": str(facts.network_port),
+        "<container>": str(facts.container_port),
     }
     with closing(sqlite3.connect(database)) as connection, connection:
         for word, value in words.items():
             connection.execute("UPDATE endpoint SET url = replace(url, ?, ?)", (word, value))
+
+
+def _broker_definitions() -> dict[str, object]:
+    """Return the broker's one user and its virtual hosts: the cloud's own, and one for mooring's service."""
+    salt = os.urandom(4)
+    # RabbitMQ, rabbit_password_hashing_sha256: salt and digest, together in base64.
+    digest = base64.b64encode(salt + hashlib.sha256(salt + LAB_PASSWORD.encode()).digest()).decode()
+    everything = {"user": BROKER_USER, "configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "users": [
+            {
+                "name": BROKER_USER,
+                "password_hash": digest,
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": [],
+            }
+        ],
+        "vhosts": [{"name": name} for name in VIRTUAL_HOSTS],
+        "permissions": [{"vhost": name, **everything} for name in VIRTUAL_HOSTS],
+    }
 
 
 def _keystone(layout: Layout) -> dict[str, Mapping[str, str]]:

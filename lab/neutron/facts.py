@@ -16,30 +16,37 @@ HOST = "127.0.0.1"
 GUEST_VIEW_OF_HOST = "10.0.2.2"
 PHYSICAL_NETWORKS = ("physnet1", "physnet2")
 VLAN_RANGE = (100, 199)
+SERVICE_VIRTUAL_HOST = "mooring"
+"""Where on the broker mooring's controllers and nodes meet."""
 # Below the kernel's usual range of ephemeral ports, so that no outgoing connection takes a port we chose.
 PORT_RANGE = range(20000, 32768)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudFacts:
-    """Where a cloud's services listen (TCP ports of 127.0.0.1)."""
+    """Where a cloud's services listen (TCP ports of 127.0.0.1).
+
+    ``container_port`` is kept for mooring's service, whose address is in the catalog before it runs.
+    """
 
     identity_port: int
     network_port: int
     broker_port: int
     distribution_port: int
     epmd_port: int
+    container_port: int
 
     @classmethod
     def with_free_ports(cls) -> CloudFacts:
-        """Five ports that nobody listens on now."""
-        identity, network, broker, distribution, epmd = _free_ports(5)
+        """Six ports that nobody listens on now."""
+        identity, network, broker, distribution, epmd, container = _free_ports(6)
         return cls(
             identity_port=identity,
             network_port=network,
             broker_port=broker,
             distribution_port=distribution,
             epmd_port=epmd,
+            container_port=container,
         )
 
     @classmethod
@@ -67,6 +74,14 @@ class CloudFacts:
     def transport_url(self, host: str = HOST) -> str:
         """The message bus, in oslo.messaging's form, as seen from where the host is called ``host``."""
         return f"rabbit://{BROKER_USER}:{LAB_PASSWORD}@{host}:{self.broker_port}/"
+
+    def container_url(self, host: str = HOST) -> str:
+        """The address of mooring's service as seen from where the host is called ``host``."""
+        return f"http://{host}:{self.container_port}/v1"
+
+    def service_transport_url(self, host: str = HOST) -> str:
+        """The bus of mooring's controllers and nodes, in a virtual host of its own."""
+        return f"{self.transport_url(host)}{SERVICE_VIRTUAL_HOST}"
 
 
 def _free_ports(count: int) -> list[int]:

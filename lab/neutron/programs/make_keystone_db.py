@@ -18,7 +18,7 @@ from keystone.common import provider_api
 from keystone.common.sql import upgrades
 
 PROVIDERS = provider_api.ProviderAPIs
-SERVICE_NAMES = {"identity": "keystone", "network": "neutron"}
+SERVICE_NAMES = {"identity": "keystone", "network": "neutron", "container": "mooring"}
 
 
 def main(config_file: str, region: str, accounts: str, endpoints: str) -> None:
