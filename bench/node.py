@@ -37,7 +37,7 @@ READY_S, RESIDENT_MB, IDLE_PERCENT, RESCAN_MS = 1.5, 80, 0.2, 20
 
 LIBRARIES = (
     "import click, docker, keystoneauth1.loading, oslo_config.cfg, prometheus_client, pydantic, pyroute2, requests, "
-    "structlog, waitress; from mooring.neutron.messaging import library; library()"
+    "structlog, waitress; from mooring.messaging import library; library()"
 )
 STEPS = {
     "python -c pass": "pass",

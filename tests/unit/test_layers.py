@@ -16,9 +16,10 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.suggestions": (),
     "mooring.plugins": (),
     "mooring.statefile": ("mooring.errors",),
+    "mooring.messaging": (),
     "mooring.pci": ("mooring.errors", "mooring.suggestions"),
     "mooring.host": ("mooring.errors", "mooring.pci"),
-    "mooring.neutron": ("mooring.errors", "mooring.pci"),
+    "mooring.neutron": ("mooring.errors", "mooring.pci", "mooring.messaging"),
     "mooring.config": ("mooring.errors", "mooring.suggestions", "mooring.plugins", "mooring.pci"),
     "mooring.attach": (
         *("mooring.errors", "mooring.plugins", "mooring.pci", "mooring.statefile"),
@@ -30,7 +31,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.config.settings"),
     ),
     "mooring.container": ("mooring.errors", "mooring.pci", "mooring.neutron.model"),
-    "mooring.rpc": ("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model"),
+    "mooring.rpc": ("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model", "mooring.messaging"),
     "mooring.db": (
         *("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model", "mooring.rpc.messages"),
     ),
@@ -64,9 +65,9 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 EDGES: Mapping[str, tuple[str, ...]] = {
     "pyroute2": ("mooring.host",),
     "keystoneauth1": ("mooring.neutron", "mooring.config"),
-    "oslo_messaging": ("mooring.neutron", "mooring.config", "mooring.rpc"),
-    "oslo_service": ("mooring.neutron", "mooring.rpc"),
-    "oslo_config": ("mooring.config", "mooring.neutron", "mooring.rpc", "mooring.api.policy"),
+    "oslo_messaging": ("mooring.messaging", "mooring.config"),
+    "oslo_service": ("mooring.messaging",),
+    "oslo_config": ("mooring.config", "mooring.messaging", "mooring.api.policy"),
     "sqlite3": ("mooring.statefile",),
     "sqlalchemy": ("mooring.db",),
     "alembic": ("mooring.db",),

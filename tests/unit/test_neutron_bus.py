@@ -15,9 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from mooring.errors import NeutronUnreachable
+from mooring.messaging import library, open_transport
 from mooring.neutron.api import PortNews
 from mooring.neutron.bus import NeutronMessageBus
-from mooring.neutron.messaging import library, open_transport
 
 PORT = {"id": "p1", "revision_number": 7, "mac_address": "fa:16:3e:00:00:01"}
 
@@ -165,7 +165,7 @@ def test_listening_waits_for_an_absent_broker_in_a_thread_of_its_own() -> None:
 def test_the_library_is_loaded_without_eventlet() -> None:
     program = (
         "import sys\n"
-        "from mooring.neutron.messaging import open_transport\n"
+        "from mooring.messaging import open_transport\n"
         "open_transport('rabbit://nobody:nothing@127.0.0.1:1/')\n"
         "print('eventlet' in sys.modules)\n"
     )

@@ -12,9 +12,10 @@ from queue import Queue
 from typing import Any, Final
 
 from mooring.errors import NeutronUnreachable
+from mooring.messaging import Listener, library, open_transport
 from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, PortNews
-from mooring.neutron.listener import NewsListener
-from mooring.neutron.messaging import EXCHANGE, library, open_transport
+from mooring.neutron.listener import listen
+from mooring.neutron.news import EXCHANGE
 
 _CONTEXT: Final = {"is_admin": True, "user_id": None, "project_id": None, "roles": ["admin"]}
 _CLOSE_SECONDS: Final = 1.0
@@ -44,7 +45,7 @@ class NeutronMessageBus:
         self._calls: Queue[_Call | None] = Queue()
         self._worker = threading.Thread(target=self._work, name="neutron-bus", daemon=True)
         self._worker.start()
-        self._listeners: list[NewsListener] = []
+        self._listeners: list[Listener] = []
 
     def close(self) -> None:
         """Close the connections, without waiting for all of it: oslo.messaging takes five seconds, or for ever.
@@ -58,9 +59,7 @@ class NeutronMessageBus:
 
     def listen(self, host: str, on_change: Callable[[PortNews], None]) -> None:
         """Tell ``on_change`` of changes until the bus is closed; see NeutronBus."""
-        listener = NewsListener(self._transport_url, host, on_change)
-        self._listeners.append(listener)
-        listener.start()
+        self._listeners.append(listen(self._transport_url, host, on_change))
 
     def report_agent(self, host: str, mappings: Mapping[str, tuple[str, ...]], *, started: bool) -> None:
         """Report the 'NIC Switch agent' of a host alive; see NeutronBus."""

@@ -9,6 +9,9 @@ import structlog
 
 from mooring.neutron.api import PortNews
 
+EXCHANGE: Final = "neutron"
+"""Neutron's control_exchange."""
+
 METHODS: Final = ("port_update", "port_delete", "network_update")
 """The calls that are heard, each of which has a topic of its own."""
 
