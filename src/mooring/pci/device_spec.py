@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -11,11 +10,8 @@ from typing import Self
 from mooring.errors import InvalidDeviceSpec
 from mooring.pci.address_pattern import AddressGlob, AddressRegexes
 from mooring.pci.device import PciDevice, PhysicalFunction
+from mooring.pci.json_entry import Entry, check_keys, flag, hex_id, read_entries, text
 from mooring.suggestions import suggest
-
-_ID = re.compile(r"[0-9a-f]{1,4}", re.IGNORECASE)
-_TRUE = frozenset({"true", "yes", "on", "1", "t", "y"})
-_FALSE = frozenset({"false", "no", "off", "0", "f", "n"})
 
 # Meant for virtual machines and for Placement: their form is checked, and a container takes no notice.
 _INERT_FLAGS = ("managed", "live_migratable")
@@ -83,21 +79,21 @@ class DeviceSpec:
 
     @classmethod
     def _parse(cls, entry: object) -> Self:
-        text = json.dumps(entry)
+        written = json.dumps(entry)
         try:
             keys = _checked(entry)
             return cls(
-                text=text,
-                vendor_id=_hex_id(keys, "vendor_id"),
-                product_id=_hex_id(keys, "product_id"),
+                text=written,
+                vendor_id=hex_id(keys, "vendor_id"),
+                product_id=hex_id(keys, "product_id"),
                 address=_address(keys),
-                devname=_text(keys, "devname"),
+                devname=text(keys, "devname"),
                 physical_network=_network(keys),
-                trusted=_flag(keys, "trusted"),
+                trusted=flag(keys, "trusted"),
                 vf_driver=_vf_driver(keys),
             )
         except ValueError as exc:
-            raise InvalidDeviceSpec(text, str(exc)) from exc
+            raise InvalidDeviceSpec(written, str(exc)) from exc
 
 
 def first_match(specs: Iterable[DeviceSpec], device: PciDevice, parent: PhysicalFunction | None) -> DeviceSpec | None:
@@ -107,78 +103,45 @@ def first_match(specs: Iterable[DeviceSpec], device: PciDevice, parent: Physical
 
 def _entries(value: str) -> list[object]:
     try:
-        parsed = json.loads(value)
+        return read_entries(value)
     except ValueError as exc:
-        raise InvalidDeviceSpec(value, f"it is not JSON ({exc}); quote keys and values with double quotes") from exc
-    return parsed if isinstance(parsed, list) else [parsed]
+        raise InvalidDeviceSpec(value, str(exc)) from exc
 
 
-def _checked(entry: object) -> dict[str, object]:
+def _checked(entry: object) -> Entry:
     """Return the entry if it is an object of known keys, none of which asks for what is not served here."""
-    if not isinstance(entry, dict):
-        raise ValueError('each entry is a JSON object such as {"vendor_id": "8086"}')  # noqa: TRY004
-    for key in entry:
-        if key not in _KEYS:
-            raise ValueError(f"unknown key {key!r}; {suggest(key, _KEYS)}")
+    keys = check_keys(entry, _KEYS, '{"vendor_id": "8086"}')
     for key, problem in _UNSERVED_FLAGS.items():
-        if _flag(entry, key):
+        if flag(keys, key):
             raise ValueError(f"{key}: {problem}")
     for key in _INERT_FLAGS:
-        _flag(entry, key)
+        flag(keys, key)
     for key in _INERT_TEXTS:
-        _text(entry, key)
-    return entry
+        text(keys, key)
+    return keys
 
 
-def _address(entry: dict[str, object]) -> AddressGlob | AddressRegexes | None:
+def _address(entry: Entry) -> AddressGlob | AddressRegexes | None:
     if "address" not in entry:
         return None
     if "devname" in entry:
         raise ValueError("address and devname exclude each other; keep the address, which never changes by itself")
     match entry["address"]:
-        case str(text):
-            return AddressGlob.parse(text)
+        case str(glob):
+            return AddressGlob.parse(glob)
         case dict(parts):
             return AddressRegexes.parse(parts)
         case other:
             raise ValueError(f'address must be text such as "0000:3b:00.*" or an object of expressions, not {other!r}')
 
 
-def _hex_id(entry: dict[str, object], key: str) -> str | None:
-    value = entry.get(key, "*")
-    if not isinstance(value, str):
-        raise ValueError(f'{key} must be text in quotes such as "8086", not {value!r}')  # noqa: TRY004
-    value = value.strip()
-    if value == "*":
-        return None
-    if _ID.fullmatch(value) is None:
-        raise ValueError(f"{key} {value!r} is neither four hexadecimal digits nor *")
-    return value.lower().zfill(4)
-
-
-def _network(entry: dict[str, object]) -> str | None:
+def _network(entry: Entry) -> str | None:
     # Nova writes null for devices that carry tunnelled networks.
-    return None if entry.get("physical_network") is None else _text(entry, "physical_network")
+    return None if entry.get("physical_network") is None else text(entry, "physical_network")
 
 
-def _vf_driver(entry: dict[str, object]) -> str | None:
-    name = _text(entry, "vf_driver")
+def _vf_driver(entry: Entry) -> str | None:
+    name = text(entry, "vf_driver")
     if name is not None and name not in _VF_DRIVERS:
         raise ValueError(f"vf_driver {name!r} is not served; {suggest(name, _VF_DRIVERS)}")
     return name
-
-
-def _text(entry: dict[str, object], key: str) -> str | None:
-    if key not in entry:
-        return None
-    value = entry[key]
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{key} must be text in quotes that is not empty, not {value!r}")
-    return value
-
-
-def _flag(entry: dict[str, object], key: str) -> bool:
-    value = str(entry.get(key, False)).lower()
-    if value not in _TRUE | _FALSE:
-        raise ValueError(f"{key} must be true or false, not {entry[key]!r}")
-    return value in _TRUE
