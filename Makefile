@@ -62,7 +62,7 @@ venv: $(STAMP)  ## Make the project's virtual environment
 $(STAMP): pyproject.toml constraints.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update && apt-get install --yes python3-venv; }
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[node,controller,dev]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[node,controller,client,dev]'
 	@touch $@
 
 # Mooring as a container host has it: libraries load more when they find what is for developing only.

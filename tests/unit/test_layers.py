@@ -64,7 +64,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 # Libraries that speak to a neighbour, and the edges that may use them.
 EDGES: Mapping[str, tuple[str, ...]] = {
     "pyroute2": ("mooring.host",),
-    "keystoneauth1": ("mooring.neutron", "mooring.config"),
+    "keystoneauth1": ("mooring.neutron", "mooring.config", "mooring.cli.service.access"),
+    "openstack": ("mooring.cli.service.access",),
     "oslo_messaging": ("mooring.messaging", "mooring.config"),
     "oslo_service": ("mooring.messaging",),
     "oslo_config": ("mooring.config", "mooring.messaging", "mooring.api.policy"),
