@@ -80,8 +80,12 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasClaim:
-    """A device that a container has by an alias of ``[pci] alias``, for a program and without a port."""
+    """A device that a container has by an alias of ``[pci] alias``, for a program and without a port.
 
+    ``id`` ties it to its device, as an interface's does.
+    """
+
+    id: str
     alias: str
     device: ClaimedDevice | None = None
 

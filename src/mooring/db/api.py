@@ -6,6 +6,7 @@ does not answer. Times are UTC and aware; the caller says what time it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,13 +84,24 @@ class Candidate:
     """A host that may take a container, with the free devices that its requests could be served by.
 
     ``counts`` are, by request id, how many devices there are that fit a request (vendor, kind, physical network), and
-    how many of them are free. ``spare_devices`` are the free network VFs of the host, whatever they fit.
+    how many of them are free. ``free`` may leave out devices beyond the number of requests that have one ``parent`` and
+    fit the same request: more of them would serve nobody. ``spare_devices`` are the free network VFs of the host,
+    whatever they fit.
     """
 
     host: Host
     free: Mapping[str, tuple[ClaimedDevice, ...]]
     counts: Mapping[str, tuple[int, int]]
     spare_devices: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How much a host may promise to its containers in all; infinite where that is not limited."""
+
+    cpus: float = math.inf
+    memory_mib: float = math.inf
+    disk_gib: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +183,14 @@ class Containers(Protocol):
         ...
 
     def claim(
-        self, container: Container, *, host: Host, picks: Mapping[str, ClaimedDevice], limits_host: bool
+        self, container: Container, *, host: Host, picks: Mapping[str, ClaimedDevice], capacity: Capacity
     ) -> Container:
         """Write a container as placed on a host, with devices by interface or alias claim id: all of it or nothing.
 
         ``container`` has the interfaces and alias claims; this fills their ``device`` and ``host``. Raises ClaimLost
         when a device is not free any more (taken, blocked by its PF or VFs, not FREE in its node's report), or the host
-        was disabled or forced down; with ``limits_host`` also when its processors, memory or disk are promised to
-        others by now. Raises Outdated.
+        was disabled or forced down, or its containers, this one among them, would be promised more than ``capacity``.
+        Raises Outdated.
         """
         ...
 

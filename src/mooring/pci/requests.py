@@ -30,6 +30,9 @@ class ProductSpec:
     vendor_id: str | None = None
     product_id: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.vendor_id or '*'}:{self.product_id or '*'}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
@@ -52,5 +55,8 @@ class DeviceRequest:
     def label(self) -> str:
         """Name what is wanted for a message: ``VFs free on physnet1``."""
         what = {DeviceKind.VF: "VFs", DeviceKind.PF: "PFs", DeviceKind.PCI: "devices"}[self.kind]
+        which = "".join(f" {product}," for product in self.products).rstrip(",")
+        how = "trusted " if self.trusted else ""
         where = f" on {self.physical_network}" if self.physical_network is not None else ""
-        return f"{what} free{where}"
+        purpose = " for vfio-pci" if self.for_program else ""
+        return f"{how}{what}{which} free{where}{purpose}"
