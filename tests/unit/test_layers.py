@@ -20,7 +20,10 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.pci": ("mooring.errors", "mooring.suggestions"),
     "mooring.host": ("mooring.errors", "mooring.pci"),
     "mooring.neutron": ("mooring.errors", "mooring.pci", "mooring.messaging"),
-    "mooring.config": ("mooring.errors", "mooring.suggestions", "mooring.plugins", "mooring.pci"),
+    "mooring.config": (
+        *("mooring.errors", "mooring.suggestions", "mooring.plugins", "mooring.pci"),
+        "mooring.controller.scheduler.names",
+    ),
     "mooring.attach": (
         *("mooring.errors", "mooring.plugins", "mooring.pci", "mooring.statefile"),
         *("mooring.host.kernel", "mooring.host.virtual"),

@@ -1,0 +1,1 @@
+"""Finding a host for a container, and the devices of it."""
