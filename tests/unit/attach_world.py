@@ -18,7 +18,7 @@ from mooring.attach.publishing import VfioDevice, VfioPublisher
 from mooring.attach.readings import CardReadings
 from mooring.attach.reconcile import Reconciler
 from mooring.attach.settlement import Settlement
-from mooring.attach.types import AttachRequest, Lease, LeaseStep, Whereabouts
+from mooring.attach.types import Attachment, AttachRequest, Lease, LeaseStep, Whereabouts
 from mooring.errors import KernelRefused
 from mooring.host.kernel import VFIO, VfSettings
 from mooring.neutron.model import Network, Port, Segment
@@ -32,7 +32,10 @@ from mooring.testing.switch import FakeSwitch
 HOST = "host-a"
 OWNER = "compute:kuryr"
 VF = PciAddress.parse("0000:01:10.0")
+VF_2 = PciAddress.parse("0000:02:10.0")
 DRIVERS = ("sriov", "veth", "macvtap", "physical")
+SERVICE = "compute:mooring"
+CONTAINER = "6f1f5c1e-0000-4000-8000-00000000c0de"
 IN_CONTAINER = "eth0"
 KINDS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "direct": ("direct", {}),
@@ -212,6 +215,24 @@ class World:
         self._profiles[port.id] = dict(self.neutron.server.tables["ports"][port.id]["binding:profile"])
         return port
 
+    def bound_port(self, *, vnic_type: str = "direct", device: PciAddress | None = VF_2, **attributes: object) -> Port:
+        """Return a port that a controller has bound to this host, for one of its containers."""
+        port = self.port(vnic_type=vnic_type, **attributes)
+        profile = {}
+        if vnic_type != "normal" and device is not None:
+            known = self.device(device)
+            assert known is not None
+            profile = {
+                "pci_slot": str(device),
+                "pci_vendor_info": known.vendor_info,
+                "physical_network": "physnet2",
+            }
+        if vnic_type == "direct-physical" and (uplink := self._uplinks[device]) is not None:
+            profile["device_mac_address"] = uplink.mac
+        binding = {"binding:host_id": HOST, "device_id": CONTAINER, "device_owner": SERVICE, "binding:profile": profile}
+        self._profiles.pop(port.id)
+        return self.neutron.change_port(port.id, **binding)
+
     def write_in_profile(self, port: Port, **keys: str) -> Port:
         """Add keys to a port's profile, as somebody else would: they are to stay there."""
         self._profiles[port.id] = {**self._profiles[port.id], **keys}
@@ -219,11 +240,13 @@ class World:
         return self.neutron.change_port(port.id, **{"binding:profile": profile})
 
     def request(self, port: Port, attachment: str = "endpoint-1", **changes: object) -> AttachRequest:
+        known = self.neutron.now(port.id)
         return AttachRequest(
             attachment=attachment,
-            port=self.neutron.now(port.id),
+            port=known,
             network=self.neutron_network(port),
-            device_owner=OWNER,
+            device_owner=known.device_owner if known.device_owner == SERVICE else OWNER,
+            is_bound=known.device_owner == SERVICE,
             **changes,  # type: ignore[arg-type]
         )
 
@@ -236,7 +259,12 @@ class World:
         Returns the leased device as it is then: a VF, a PF, or None for a veth pair.
         """
         lease = self.core.engine.lease(self.request(port, attachment, **changes))
-        interface = self.core.engine.attach(attachment).interface
+        self.move_in(lease, self.core.engine.attach(attachment))
+        return None if lease.device is None else self.device(lease.device)
+
+    def move_in(self, lease: Lease, attached: Attachment) -> None:
+        """Move what was attached into its container, as Docker does."""
+        attachment, interface = lease.attachment, attached.interface
         match self._kind(lease):
             case "vfio":
                 self.kernel.open_vfio(self.kernel.vf(lease.device))
@@ -248,7 +276,6 @@ class World:
                 self.kernel.move_link_to_container(interface, IN_CONTAINER, container=attachment)
         if self.containers is not None:
             self.containers.add(attachment)
-        return None if lease.device is None else self.device(lease.device)
 
     def end(self, attachment: str = "endpoint-1") -> None:
         """Do what a container's removal does: the interface comes home, the endpoint is deleted."""
@@ -334,6 +361,7 @@ class World:
         wrong += [
             f"port {port['id']} is bound to {port['binding:host_id']}, device {port['device_id']}"
             for port in self.neutron.server.tables["ports"].values()
+            if port["device_owner"] != SERVICE
             if port["binding:host_id"] or port["device_id"] or port["device_owner"]
         ]
         wrong += [

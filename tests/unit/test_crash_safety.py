@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from attach_faults import DOCKER, JOURNAL, Faults, Point, turning_points
-from attach_world import HOST, KINDS, World
+from attach_world import CONTAINER, HOST, KINDS, SERVICE, World
 from structlog.testing import capture_logs
 
 from mooring.attach.types import Lease
@@ -26,6 +26,8 @@ PROFILE = {"note": "the user's", "physical_network": "physnet2"}
 LIVES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     **KINDS,
     CREATED: ("normal", {"created": True, "vnic_type": "direct"}),
+    "bound direct": ("direct", {}),
+    "bound normal": ("normal", {}),
 }
 
 
@@ -42,6 +44,11 @@ class Container:
     def runs(self) -> bool:
         return self.name in (self.world.containers or ())
 
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether a controller has bound its port, and unbinds it, too."""
+        return self.kind.startswith("bound")
+
     def live(self) -> None:
         """Be started, reported up and removed in good order."""
         self._live(self.world.core.settlement.settle)
@@ -52,7 +59,12 @@ class Container:
 
     def _live(self, meanwhile: Callable[[], None]) -> None:
         vnic_type, wishes = LIVES[self.kind]
-        self.world.run(self.world.port(vnic_type=vnic_type, profile=PROFILE), self.name, **wishes)
+        port = (
+            self.world.bound_port(vnic_type=vnic_type)
+            if self.is_bound
+            else self.world.port(vnic_type=vnic_type, profile=PROFILE)
+        )
+        self.world.run(port, self.name, **wishes)
         self.lease = self.world.core.engine.find(self.name)
         meanwhile()
         assert self.lease is not None
@@ -66,8 +78,8 @@ class Container:
         assert lease is not None
         assert self.world.check(self.name) == ()
         port = self.world.neutron.now(lease.port.id)
-        is_up = port.status == "ACTIVE" or self.kind == "normal"
-        return is_up and (port.host, port.device_id) == (HOST, self.name)
+        is_up = port.status == "ACTIVE" or lease.vnic_type == "normal"
+        return is_up and (port.host, port.device_id) == (HOST, CONTAINER if self.is_bound else self.name)
 
 
 @pytest.fixture
@@ -170,8 +182,10 @@ def assert_clean(world: World, when: str) -> None:
             break
     assert world.unclean() == [], when
     assert world.catalogue.names == [], when
-    for port_id in tuple(world.neutron.server.tables["ports"]):
-        world.neutron.drop_port(port_id)
+    for port in tuple(world.neutron.server.tables["ports"].values()):
+        if port["device_owner"] == SERVICE:
+            assert (port["binding:host_id"], port["device_id"]) == (HOST, CONTAINER), when
+        world.neutron.drop_port(port["id"])
 
 
 def calls_of_a_life(

@@ -45,7 +45,7 @@ def differences_of_port(
 
 def _binding(lease: Lease, port: Port, host: str) -> Iterator[tuple[str, object, object]]:
     yield "host", port.host, host
-    yield "device_id", port.device_id, lease.attachment
+    yield "device_id", port.device_id, lease.device_id
     yield "device_owner", port.device_owner, lease.device_owner
     yield "vnic_type", port.vnic_type, lease.vnic_type
     yield "vif_type", port.vif_type, lease.port.vif_type

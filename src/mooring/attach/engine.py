@@ -96,8 +96,13 @@ class Engine:
             if (known := self._journal.find(request.attachment)) is not None:
                 return _same(known, request)
             self._journal.require_unleased(request.port.id)
-            debt = self._settlement.debt_of(request.port.id)
-            request = replace(request, port=self._settlement.as_the_user_left_it(request.port, request.device_owner))
+            debt = None
+            if not request.is_bound:
+                debt = self._settlement.debt_of(request.port.id)
+                port = self._settlement.as_the_user_left_it(request.port, request.device_owner)
+                request = replace(request, port=port)
+            elif request.port.host != self.host:
+                raise PortUnusable(request.port.id, f"it is bound to host {request.port.host}, not to {self.host}")
             vnic_type = request.kind
             if request.vf_driver is not None and vnic_type != DIRECT:
                 raise PortUnusable(
@@ -146,9 +151,9 @@ class Engine:
     def follow(self, lease: Lease, port: Port, limits: EgressLimits) -> None:
         """Let the device of a ready lease follow its port, as Neutron has it now; leaves a newer lease alone.
 
-        A port that is not bound any more as its device needs is bound once more. Raises BindingRefused when that does
-        not help, what ``NeutronPorts.bind`` raises, and KernelRefused, NotClean or DeviceGone when the device does not
-        follow: it then differs from what its lease wants.
+        A port that is not bound any more as its device needs is bound once more, unless others bound it. Raises
+        BindingRefused when that does not help, what ``NeutronPorts.bind`` raises, and KernelRefused, NotClean or
+        DeviceGone when the device does not follow: it then differs from what its lease wants.
         """
         with self._attachments.holding(lease.attachment):
             current = self._journal.current(lease)
@@ -158,6 +163,8 @@ class Engine:
             try:
                 changed = self._planned(changed)
             except BindingRefused:
+                if current.is_bound:
+                    raise
                 changed = self._planned(replace(changed, port=self._ports.bind(port, self._binding(current))))
             self._journal.save(changed)
             if changed.wanted != current.wanted:
@@ -182,7 +189,10 @@ class Engine:
         places = self._drivers[driver].choose(request)
         while True:
             # Ends by an error of the driver's own, which says why there is no other.
-            lease = self._new_lease(request, driver, vnic_type, next(places))
+            place = next(places)
+            if request.is_bound:
+                _check_device(request, place)
+            lease = self._new_lease(request, driver, vnic_type, place)
             with suppress(DeviceBusy):
                 self._journal.add(lease, settles=debt)
                 return lease
@@ -194,7 +204,7 @@ class Engine:
             boot_id=self._kernel.boot_id(),
             driver=driver,
             step=LeaseStep.LEASED,
-            port=replace(request.port, mac=place.mac or request.port.mac),
+            port=request.port if request.is_bound else replace(request.port, mac=place.mac or request.port.mac),
             former=request.port,
             network=request.network,
             device_owner=request.device_owner,
@@ -206,6 +216,8 @@ class Engine:
             profile=place.profile,
             vf_driver=place.vf_driver,
             uplink=place.uplink,
+            limits=request.limits,
+            is_bound=request.is_bound,
         )
 
     def _make_ready(self, lease: Lease) -> Attachment:
@@ -228,7 +240,9 @@ class Engine:
         return attachment
 
     def _bind(self, lease: Lease) -> Lease:
-        """Bind the port to the leased device, and note what the device must hold then."""
+        """Bind the port to the leased device, if it is not yet, and note what the device must hold then."""
+        if lease.is_bound:
+            return self._journal.save(replace(self._planned(lease), step=LeaseStep.PROGRAMMING))
         lease = self._journal.save(replace(lease, step=LeaseStep.BINDING))
         bound = self._ports.bind(lease.port, self._binding(lease))
         lease = self._journal.save(replace(lease, port=bound))
@@ -267,7 +281,7 @@ class Engine:
     def _await_active(self, lease: Lease) -> None:
         """Tell Neutron soon that the device is up; wait for its answer only where the operator asked for that."""
         timeout_s = self._patience.active_timeout_s
-        if not timeout_s:
+        if not timeout_s or lease.is_bound:
             self._settlement.nudge()
         elif not self._settlement.await_active(lease.attachment, timeout_s) and self._patience.active_required:
             raise BindingRefused(lease.port.id, self.host, f"it did not become ACTIVE within {timeout_s:g} s")
@@ -293,6 +307,12 @@ class Engine:
 
     def _driver(self, lease: Lease) -> PortDriver:
         return self._drivers[lease.driver]
+
+
+def _check_device(request: AttachRequest, place: Placement) -> None:
+    """Refuse to choose a device where somebody else has to."""
+    if place.device is not None and request.port.profile.get("pci_slot") != str(place.device):
+        raise PortUnusable(request.port.id, "it was bound without a pci_slot in its binding:profile")
 
 
 def _same(known: Lease, request: AttachRequest) -> Lease:

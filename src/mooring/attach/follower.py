@@ -93,7 +93,7 @@ class Follower:
             missing = {}
             for lease in leases:
                 port = ports.get(lease.port.id)
-                if port is not None and self._is_its(lease, port):
+                if port is not None and lease.has(port):
                     self._look_at(lease, port, policies)
                 elif not self._look_afresh(lease, policies):
                     missing[lease.id] = lease
@@ -119,7 +119,7 @@ class Follower:
         except EdgeFailure as exc:
             self._note(FindingKind.PORT_UNSEEN, lease, str(exc))
             return True
-        if self._is_its(lease, port):
+        if lease.has(port):
             self._look_at(lease, port, policies)
         elif port.revision > lease.port.revision:  # an older one comes from a copy of Neutron's that lags
             holder = f"device {port.device_id}" if port.device_id else "nothing"
@@ -191,11 +191,6 @@ class Follower:
                 raise
             except EdgeFailure as exc:
                 log.error("port.not-unbound", port=port_id, error=str(exc))
-
-    @staticmethod
-    def _is_its(lease: Lease, port: Port) -> bool:
-        """Tell whether a port is bound as it was for the lease: this host may have another name by now."""
-        return (port.host, port.device_id) == (lease.port.host, lease.attachment)
 
     def _note(self, kind: FindingKind, lease: Lease, detail: str) -> None:
         self.findings.note(Finding(kind=kind, subject=lease.port.id, detail=detail, attachment=lease.attachment))

@@ -58,6 +58,11 @@ DROP TABLE lease;
 ALTER TABLE lease_2 RENAME TO lease;
 """
 
+# An older mooring would unbind ports that others have bound: it must not read this file any more.
+_SCHEMA_3: Final = """
+UPDATE lease SET body = json_set(body, '$.is_bound', json('false'));
+"""
+
 _LEASE: Final = TypeAdapter(Lease)
 _BASELINE: Final = TypeAdapter(Baseline)
 
@@ -111,7 +116,7 @@ class Journal:
     """Leases, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA, _SCHEMA_2)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""

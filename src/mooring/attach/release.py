@@ -108,6 +108,8 @@ class Releaser:
 
     def _owed(self, lease: Lease, reached: LeaseStep, *, doubtful: bool) -> Debt | None:
         """Return what Neutron is owed for an attachment that has come as far as ``reached``."""
+        if lease.is_bound:
+            return None
         if reached is LeaseStep.LEASED and not lease.created:
             # A port that was taken over before an earlier attachment of this host's was settled is still bound to that.
             is_taken_over = lease.former.host == self._host and lease.former.device_owner == lease.device_owner

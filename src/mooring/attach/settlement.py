@@ -225,7 +225,7 @@ class Settlement:
             log.warning("port.not-read", port=lease.port.id, error=str(exc))
             return
         # What the device has yet to follow must go on being news to the follower.
-        is_followed = nature(port) == nature(lease.port)
+        is_followed = lease.has(port) and nature(port) == nature(lease.port)
         self._journal.note_port(lease, port if is_followed else replace(lease.port, status=port.status))
         with self._news:
             self._news.notify_all()

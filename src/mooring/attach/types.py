@@ -25,6 +25,9 @@ class AttachRequest:
     says that mooring made the port for this attachment and deletes it at the end. ``vnic_type`` is the kind wanted of
     a created port whose kind is still to be settled by the binding. ``numa_node`` is where the container would like its
     VF to be, ``vf_driver`` the driver that it wants the VF to be bound to (None: its network driver).
+
+    ``is_bound`` says that somebody else has bound the port to this host and to the device that its profile names, or to
+    none, and unbinds it, too: Neutron is neither asked nor told anything. ``limits`` are what its QoS policy allows.
     """
 
     attachment: str
@@ -35,6 +38,8 @@ class AttachRequest:
     vnic_type: str | None = None
     numa_node: int | None = None
     vf_driver: str | None = None
+    is_bound: bool = False
+    limits: EgressLimits = field(default_factory=EgressLimits)
 
     @property
     def kind(self) -> str:
@@ -96,6 +101,7 @@ class Lease:
     it was before mooring touched it, ``limits`` what its QoS policy allows. ``wanted`` is what the PF is to hold for a
     VF, None until the binding has told the VLAN. ``missing`` names the settings that the VF's driver cannot honour.
     ``doubtful`` says of a lease that is being released that Neutron may still be about to carry its binding out.
+    ``is_bound`` is the request's: who bound the port is to unbind it, and Neutron is owed nothing.
     """
 
     id: str
@@ -119,6 +125,16 @@ class Lease:
     wanted: VfSettings | None = None
     missing: frozenset[str] = frozenset()
     doubtful: bool = False
+    is_bound: bool = False
+
+    @property
+    def device_id(self) -> str:
+        """What the port bears as its ``device_id`` as long as it is the attachment's."""
+        return self.former.device_id if self.is_bound else self.attachment
+
+    def has(self, port: Port) -> bool:
+        """Tell whether the port is still bound as it was for the lease: this host may have another name by now."""
+        return (port.host, port.device_id) == (self.port.host, self.device_id)
 
     @property
     def holds_vf(self) -> bool:
