@@ -113,8 +113,9 @@ def test_the_environment_changes_nothing(write: Write, monkeypatch: pytest.Monke
     [
         ("[DEFAULT]\nhosts = a\n", "mooring.conf: [DEFAULT] hosts: unknown option; did you mean host?"),
         ("[pci]\ndevice_specs = {}\n", "[pci] device_specs: unknown option; did you mean device_spec?"),
-        ("[pci]\nqqq = 1\n", "[pci] qqq: unknown option; known are device_spec, passthrough_whitelist"),
+        ("[pci]\nqqq = 1\n", "[pci] qqq: unknown option; known are alias, device_spec, passthrough_whitelist"),
         ("[neutron]\nauth_uri = x\n", "[neutron] auth_uri: unknown option; did you mean auth_url?"),
+        ("[neutron]\nauth-url = x\n", "[neutron] auth-url: unknown option; did you mean auth_url?"),
         ("[neutrom]\n", "mooring.conf: unknown section [neutrom]; did you mean neutron?"),
         ("[DEFAULT]\nconfig_source = x\n", "[DEFAULT] config_source: unknown option"),
         ("[DEFAULT]\ndebug = maybe\n", "[DEFAULT] debug = maybe: Unexpected boolean value 'maybe'"),

@@ -11,8 +11,13 @@ from oslo_config import cfg
 from mooring.errors import InvalidConfiguration
 from mooring.suggestions import suggest
 
-# The later file wins where both set an option.
-DEFAULT_FILES = (Path("/etc/kuryr/kuryr.conf"), Path("/etc/mooring/mooring.conf"))
+# The later file wins where several set an option. Zun's specification calls its own /etc/zun.conf.
+DEFAULT_FILES = (
+    Path("/etc/zun.conf"),
+    Path("/etc/zun/zun.conf"),
+    Path("/etc/kuryr/kuryr.conf"),
+    Path("/etc/mooring/mooring.conf"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,8 @@ def last(files: Sequence[ConfigFile], section: str, *keys: str) -> Assignment | 
 
 
 def names_of(option: cfg.Opt) -> Iterator[str]:
-    """Yield every key that oslo.config would read the option from."""
-    yield from (option.dest, option.name)
+    """Yield every key that oslo.config would read the option from: of its present name, never the form with dashes."""
+    yield option.dest
     for old in option.deprecated_opts:
         if old.name is not None:
             yield from (old.name, old.name.replace("-", "_"))

@@ -1,156 +1,122 @@
-"""From configuration files to settings: the one place where options are read."""
+"""From configuration files to a daemon's settings."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final, Generic, TypeVar
 
 from oslo_config import cfg
 
-from mooring.config.files import (
-    DEFAULT_FILES,
-    Assignment,
-    ConfigFile,
-    check,
-    check_references,
-    choose,
-    last,
-    names_of,
-    read,
-)
-from mooring.config.legacy import IGNORED, check_binding_drivers, choose_port_drivers
+from mooring.config.controller import controller_doubts, controller_settings
+from mooring.config.files import DEFAULT_FILES
+from mooring.config.legacy import check_binding_drivers, choose_port_drivers
 from mooring.config.listen_address import split_listen_address
-from mooring.config.options import auth_common_options, auth_plugin_options, own_options
-from mooring.config.settings import LibnetworkSettings, NeutronSettings, NodeSettings
-from mooring.config.transport_url import find_problem
-from mooring.errors import InvalidConfiguration, InvalidDeviceSpec
+from mooring.config.neutron import neutron_settings
+from mooring.config.reading import Configuration, read_configuration
+from mooring.config.settings import (
+    AllInOneSettings,
+    ControllerSettings,
+    LibnetworkSettings,
+    NodeSettings,
+    ServiceSettings,
+)
+from mooring.errors import InvalidAlias, InvalidConfiguration, InvalidDeviceSpec
 from mooring.pci.device_spec import DeviceSpec
 from mooring.plugins import installed_port_drivers
 
+IN_PROCESS_BUS: Final = "fake://"
+
 _EXAMPLE = 'device_spec = {"devname": "enp59s0f0", "physical_network": "physnet1"}'
+
+Settings = TypeVar("Settings", NodeSettings, ControllerSettings, AllInOneSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(Generic[Settings]):
     """What the files say, and what the operator should hear about them once logging has begun."""
 
-    settings: NodeSettings
+    settings: Settings
     warnings: tuple[str, ...]
 
 
-def load(argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES) -> Loaded:
-    """Read the files named on the command line (the last wins), or else the usual ones that exist.
+def load(
+    argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES
+) -> Loaded[NodeSettings]:
+    """Return what a node is told by the files named on the command line (the last wins), or else by the usual ones.
 
-    Raises InvalidConfiguration for anything that would otherwise be silently without effect.
+    Raises InvalidConfiguration for anything that would otherwise be silently without effect, as all of these do.
     """
-    files = tuple(read(path) for path in choose(argv_files, default_files))
-    sections, auth_section = _sections(files)
-    known = _known(sections)
-    for file in files:
-        check(file, known)
-    conf = _values(files, sections)
-    check_references(files, known, conf)
-    _check_transport_url(conf, files)
+    read = read_configuration(argv_files, default_files)
+    with _naming(read):
+        settings = _node(read)
+        return Loaded(settings=settings, warnings=(*read.ignored(), *_node_doubts(settings, read)))
+
+
+def load_controller(
+    argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES
+) -> Loaded[ControllerSettings]:
+    """Return what a controller is told."""
+    read = read_configuration(argv_files, default_files)
+    with _naming(read):
+        settings = controller_settings(read)
+        return Loaded(settings=settings, warnings=(*read.ignored(), *controller_doubts(settings)))
+
+
+def load_all_in_one(
+    argv_files: Sequence[Path] | None = None, *, default_files: Sequence[Path] = DEFAULT_FILES
+) -> Loaded[AllInOneSettings]:
+    """Return what a node and a controller in one process are told: they need neither bus nor Keystone to meet."""
+    read = read_configuration(argv_files, default_files)
+    with _naming(read):
+        controller = controller_settings(read, bus=IN_PROCESS_BUS, authentication="noauth")
+        node = replace(_node(read), service=_service(read.conf, controller.transport_url))
+        return Loaded(
+            settings=AllInOneSettings(node=node, controller=controller),
+            warnings=(*read.ignored(), *_node_doubts(node, read), *controller_doubts(controller)),
+        )
+
+
+@contextmanager
+def _naming(read: Configuration) -> Iterator[None]:
+    """Put the files' names before what is wrong with what they say."""
     try:
-        return _loaded(conf, files, auth_section)
-    except (InvalidConfiguration, InvalidDeviceSpec) as exc:
-        raise InvalidConfiguration(f"{', '.join(str(file.path) for file in files)}: {exc}") from exc
+        yield
+    except (InvalidConfiguration, InvalidDeviceSpec, InvalidAlias) as exc:
+        raise InvalidConfiguration(f"{read.names}: {exc}") from exc
 
 
-def _sections(files: Sequence[ConfigFile]) -> tuple[dict[str, list[cfg.Opt]], str]:
-    """Return the options by section, and the section of the authentication options, which the files may choose."""
-    sections = dict(own_options())
-    written = last(files, "neutron", "auth_section")
-    auth_section = ((written and written.value) or "neutron").lower()
-    plugin = _plugin_options(last(files, auth_section, "auth_type", "auth_plugin"))
-    sections["neutron"] = [*sections["neutron"], *auth_common_options()]
-    if auth_section == "neutron":
-        sections["neutron"] += plugin
-    else:
-        sections[auth_section] = [*sections.get(auth_section, []), *auth_common_options(), *plugin]
-    return sections, auth_section
-
-
-def _plugin_options(auth_type: Assignment | None) -> list[cfg.Opt]:
-    if auth_type is None or not auth_type.value:
-        # The usual plugin's options are known then, so that a file is judged by its other mistakes, too.
-        return auth_plugin_options("password")
-    if len(auth_type.value.splitlines()) > 1:
-        raise InvalidConfiguration(auth_type.told("not one word; indent no line below it", secret=False))
-    try:
-        return auth_plugin_options(auth_type.value)
-    except InvalidConfiguration as exc:
-        raise InvalidConfiguration(auth_type.told(exc, secret=False)) from exc
-
-
-def _known(sections: dict[str, list[cfg.Opt]]) -> dict[str, dict[str, cfg.Opt | None]]:
-    known: dict[str, dict[str, cfg.Opt | None]] = {
-        section: {name: option for option in options for name in names_of(option)}
-        for section, options in sections.items()
-    }
-    for section, key in IGNORED:
-        known[section].setdefault(key, None)
-    return known
-
-
-def _values(files: Sequence[ConfigFile], sections: dict[str, list[cfg.Opt]]) -> cfg.ConfigOpts:
-    conf = cfg.ConfigOpts()
-    conf([], default_config_files=[str(file.path) for file in files], default_config_dirs=[], use_env=False)
-    for section, options in sections.items():
-        conf.register_opts(options, group=None if section == "DEFAULT" else section)
-    return conf
-
-
-def _check_transport_url(conf: cfg.ConfigOpts, files: Sequence[ConfigFile]) -> None:
-    written = last(files, "neutron", "transport_url")
-    if written is not None and conf.neutron.transport_url and (problem := find_problem(conf.neutron.transport_url)):
-        raise InvalidConfiguration(f"{written}: {problem}")
-
-
-def _loaded(conf: cfg.ConfigOpts, files: Sequence[ConfigFile], auth_section: str) -> Loaded:
-    drivers = choose_port_drivers(conf.enabled_port_drivers, installed_port_drivers())
+def _node(read: Configuration) -> NodeSettings:
+    conf = read.conf
     specs = DeviceSpec.parse_all([*conf.pci.device_spec, *conf.pci.passthrough_whitelist])
     if not specs:
         raise InvalidConfiguration(
             f"[pci] device_spec is empty, so no device may be used; write, for example, {_EXAMPLE}"
         )
-    settings = NodeSettings(
+    return NodeSettings(
         host=conf.host or socket.gethostname(),
         state_dir=Path(conf.state_dir),
         plugin_socket=Path(conf.plugin_socket),
         docker_url=conf.docker_url,
         metrics_address=split_listen_address(conf.metrics_address) if conf.metrics_address else None,
         debug=conf.debug,
-        port_drivers=drivers,
+        port_drivers=choose_port_drivers(conf.enabled_port_drivers, installed_port_drivers()),
         device_specs=specs,
-        neutron=_neutron(conf, auth_section),
+        neutron=neutron_settings(read),
         libnetwork=_libnetwork(conf),
+        service=_service(conf, conf.transport_url) if conf.transport_url else None,
     )
-    binding = check_binding_drivers(conf.binding.enabled_drivers, drivers)
-    return Loaded(settings=settings, warnings=(*_ignored(files), *binding, *_doubtful(settings)))
 
 
-def _neutron(conf: cfg.ConfigOpts, auth_section: str) -> NeutronSettings:
-    group, auth = conf.neutron, conf[auth_section]
-    plugin = auth_plugin_options(auth.auth_type) if auth.auth_type else []
-    options = {option.dest: auth[option.dest] for option in plugin if auth[option.dest] is not None}
-    return NeutronSettings(
-        auth_type=auth.auth_type or None,
-        auth_options=MappingProxyType(options),
-        timeout_s=group.timeout,
-        cafile=group.cafile,
-        certfile=group.certfile,
-        keyfile=group.keyfile,
-        insecure=group.insecure,
-        region_name=group.region_name,
-        interfaces=tuple(group.valid_interfaces or [group.endpoint_type]),
-        endpoint_override=group.endpoint_override,
-        transport_url=group.transport_url,
-        active_timeout_s=group.vif_plugging_timeout,
-        active_required=group.vif_plugging_is_fatal,
+def _service(conf: cfg.ConfigOpts, transport_url: str) -> ServiceSettings:
+    return ServiceSettings(
+        transport_url=transport_url,
+        availability_zone=conf.availability_zone,
+        labels=MappingProxyType(dict(conf.host_labels)),
     )
 
 
@@ -167,17 +133,7 @@ def _libnetwork(conf: cfg.ConfigOpts) -> LibnetworkSettings:
     )
 
 
-def _ignored(files: Sequence[ConfigFile]) -> tuple[str, ...]:
-    seen = {
-        (a.section, a.key): f"{a} is ignored: {IGNORED[a.section, a.key]}"
-        for file in files
-        for a in file.assignments
-        if (a.section, a.key) in IGNORED
-    }
-    return tuple(seen.values())
-
-
-def _doubtful(settings: NodeSettings) -> tuple[str, ...]:
+def _node_doubts(settings: NodeSettings, read: Configuration) -> tuple[str, ...]:
     """Return what is allowed but seldom meant."""
     neutron = settings.neutron
     doubts = [
@@ -189,4 +145,4 @@ def _doubtful(settings: NodeSettings) -> tuple[str, ...]:
         doubts.append("[neutron] transport_url is empty: Neutron is not told of devices, and ports stay DOWN")
     if neutron.active_required and not neutron.active_timeout_s:
         doubts.append("[neutron] vif_plugging_is_fatal has no effect while vif_plugging_timeout is 0: nothing waits")
-    return tuple(doubts)
+    return (*check_binding_drivers(read.conf.binding.enabled_drivers, settings.port_drivers), *doubts)

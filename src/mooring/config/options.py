@@ -1,4 +1,4 @@
-"""Every option of a node, declared once, with the help that the sample file shows."""
+"""Every option, declared once, with the help that the sample file shows. Here are those of a node."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from keystoneauth1 import exceptions, loading
 from oslo_config import cfg
 
 from mooring.config.listen_address import ListenAddress
+from mooring.config.service_options import service_options
 from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidConfiguration
 
@@ -197,7 +198,10 @@ def auth_plugin_options(auth_type: str) -> list[cfg.Opt]:
 
 def own_options() -> list[tuple[str, list[cfg.Opt]]]:
     """Return mooring's own options by section."""
-    return [("DEFAULT", _DEFAULT), ("pci", _PCI), ("neutron", _NEUTRON), ("binding", _BINDING)]
+    sections = {"DEFAULT": _DEFAULT, "pci": _PCI, "neutron": _NEUTRON, "binding": _BINDING}
+    for section, options in service_options():
+        sections[section] = [*sections.get(section, []), *options]
+    return list(sections.items())
 
 
 def list_options() -> list[tuple[str, list[cfg.Opt]]]:

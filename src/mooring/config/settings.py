@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mooring.pci.alias import Alias
 from mooring.pci.device_spec import DeviceSpec
@@ -22,7 +23,7 @@ class NeutronSettings:
     """
 
     auth_type: str | None = None
-    auth_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    auth_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     timeout_s: float = 10.0
     cafile: str | None = None
     certfile: str | None = None
@@ -134,6 +135,15 @@ class ControllerSettings:
     default_vnic_type: str = "normal"
     image_pull_policy: str = "ifnotpresent"
     silent_s: float = 180.0
+    metrics_address: tuple[str, int] | None = None
     max_body_bytes: int = 8 * 1024 * 1024
     workers: int = 4
     debug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllInOneSettings:
+    """What a node and a controller in one process are told."""
+
+    node: NodeSettings
+    controller: ControllerSettings

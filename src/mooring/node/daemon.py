@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 import structlog
 
 from mooring.config.load import Loaded
+from mooring.config.settings import NodeSettings
 from mooring.libnetwork.plugin import Plugin
 from mooring.libnetwork.server import PluginServer, listen
 from mooring.node.activation import passed_socket
@@ -30,7 +31,7 @@ _SERVER_SILENCE_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-def run(loaded: Loaded) -> None:
+def run(loaded: Loaded[NodeSettings]) -> None:
     """Serve this host until SIGTERM or SIGINT; calls under way are answered first."""
     settings = loaded.settings
     configure_logging(debug=settings.debug)

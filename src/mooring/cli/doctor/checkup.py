@@ -31,7 +31,7 @@ _ANSWER_S = 10.0
 _Check = Callable[[], Verdict | Iterable[Verdict]]
 
 
-def examine(loaded: Loaded) -> tuple[Verdict, ...]:
+def examine(loaded: Loaded[NodeSettings]) -> tuple[Verdict, ...]:
     """Look at everything that mooring needs on this host and around it; the order is that of an installation."""
     settings = loaded.settings
     verdicts = [well("configuration", told) for told in loaded.warnings]
