@@ -14,7 +14,7 @@ from pydantic import Field
 
 from mooring.container.spec import ContainerSpec, Value
 from mooring.container.states import Status, Verb
-from mooring.neutron.model import Network, Port, Subnet
+from mooring.neutron.model import EgressLimits, Network, Port, Subnet
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind
 
@@ -126,12 +126,16 @@ class NodeReport(Value):
 
 
 class WantedInterface(Value):
-    """A bound port that is to be in a container; ``device`` is the one it was bound to, None for a normal port."""
+    """A bound port that is to be in a container; ``device`` is the one it was bound to, None for a normal port.
+
+    ``limits`` are what its QoS policy allows; a node that is told none finds them out soon after the container's start.
+    """
 
     port: Port
     network: Network
     subnets: tuple[Subnet, ...]
     device: PciAddress | None = None
+    limits: EgressLimits = Field(default_factory=EgressLimits)
 
 
 class WantedOperation(Value):
