@@ -58,6 +58,7 @@ class FakeAttachments:
             device_owner=request.device_owner,
             created=request.created,
             vnic_type=request.vnic_type or request.port.vnic_type,
+            is_bound=request.is_bound,
         )
         self.leases[request.attachment] = lease
         return lease
@@ -66,6 +67,8 @@ class FakeAttachments:
         lease = self.leases.get(attachment)
         if lease is None:
             raise InvalidRequest(f"attachment {attachment} has no lease: create the endpoint before joining it")
+        if lease.is_bound:
+            return self._attach_bound(lease)
         try:
             wanted = Binding(
                 host=HOST,
@@ -93,11 +96,22 @@ class FakeAttachments:
     def find(self, attachment: str) -> Lease | None:
         return self.leases.get(attachment)
 
+    def _attach_bound(self, lease: Lease) -> Attachment:
+        try:
+            self._check(lease.port)
+        except MooringError:
+            del self.leases[lease.attachment]
+            raise
+        self.leases[lease.attachment] = replace(lease, step=LeaseStep.READY)
+        return Attachment(id=lease.attachment, device=lease.device, interface="enp10s0f0v1")
+
     def _check(self, bound: Port) -> None:
         if self.binding_fails:
             raise BindingRefused(bound.id, HOST, "it answered binding_failed")
 
     def _give_back(self, lease: Lease) -> None:
+        if lease.is_bound:
+            return
         if lease.created:
             self.neutron.delete_port(lease.port.id)
         elif lease.step is LeaseStep.READY:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import structlog
 
 from mooring.attach.types import Attachments, AttachRequest, Lease
 from mooring.config.settings import LibnetworkSettings
-from mooring.errors import PortUnusable
+from mooring.errors import InvalidRequest, PortUnusable
 from mooring.libnetwork import protocol
+from mooring.libnetwork.bound_ports import BoundPorts
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.endpoint_ports import Choice, EndpointPorts
 from mooring.libnetwork.names import DEVICE_OWNER
 from mooring.libnetwork.networks import Networks
-from mooring.libnetwork.options import parse_endpoint_options
+from mooring.libnetwork.options import PORT_KEY, EndpointOptions, parse_endpoint_options
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import NetworkRecord
 from mooring.libnetwork.reservations import Reservations
 from mooring.libnetwork.routing import join_reply
-from mooring.neutron.model import Port
+from mooring.neutron.model import Port, Subnet
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,7 @@ class NetworkDriver:
         directory: Directory,
         ports: Ports,
         reservations: Reservations,
+        bound_ports: BoundPorts,
         settings: LibnetworkSettings,
     ) -> None:
         self._attachments = attachments
@@ -45,6 +48,7 @@ class NetworkDriver:
         self._directory = directory
         self._ports = ports
         self._reservations = reservations
+        self._bound_ports = bound_ports
         self._settings = settings
         self._choices = EndpointPorts(ports, reservations, directory)
         self._claiming = threading.Lock()
@@ -83,6 +87,8 @@ class NetworkDriver:
         record = self._directory.resolve(request.network_id)
         if lease is not None:
             return self._endpoint_reply(request, record, lease.port)
+        if record.bound:
+            return self._bound_endpoint(request, record, options)
         try:
             choice = self._choices.choose(request, record, options)
             lease = self._lease(request, choice, options.vnic_type or record.vnic_type, options.vf_driver)
@@ -99,8 +105,9 @@ class NetworkDriver:
         """
         lease = self._attachments.find(request.endpoint_id)
         record = self._directory.resolve(request.network_id)
-        subnets = self._directory.subnets_of_port(lease.port, record) if lease else ()
-        attachment = self._attachments.attach(request.endpoint_id)
+        subnets = self._subnets(lease.port, record) if lease else ()
+        with self._bound_ports.noting(lease.port.id) if lease and lease.is_bound else nullcontext():
+            attachment = self._attachments.attach(request.endpoint_id)
         if not attachment.interface:
             subnets = ()
         return join_reply(interface=attachment.interface, prefix=self._settings.interface_prefix, subnets=subnets)
@@ -145,6 +152,39 @@ class NetworkDriver:
                 )
             )
 
+    def _bound_endpoint(
+        self, request: protocol.CreateEndpointRequest, record: NetworkRecord, options: EndpointOptions
+    ) -> protocol.CreateEndpointReply:
+        """Lease the device that a controller has bound the named port to; without a word to Neutron."""
+        if options.port is None:
+            raise InvalidRequest(f"this network takes ports of the container service; name one with {PORT_KEY}=<id>")
+        with self._bound_ports.noting(options.port):
+            bound = self._bound_ports.find(options.port)
+            if bound.network.id != record.network_id:
+                problem = f"it is on network {bound.network.id}, and this Docker network stands for {record.network_id}"
+                raise PortUnusable(bound.port.id, problem)
+            try:
+                lease = self._attachments.lease(
+                    AttachRequest(
+                        attachment=request.endpoint_id,
+                        port=bound.port,
+                        network=bound.network,
+                        device_owner=bound.port.device_owner,
+                        is_bound=True,
+                        limits=bound.limits,
+                    )
+                )
+                _check_mac(request.forced_mac, lease)
+                return self._endpoint_reply(request, record, lease.port)
+            except BaseException:
+                self._attachments.detach(request.endpoint_id)
+                raise
+
+    def _subnets(self, port: Port, record: NetworkRecord) -> tuple[Subnet, ...]:
+        if record.bound:
+            return self._bound_ports.find(port.id).own_subnets
+        return self._directory.subnets_of_port(port, record)
+
     def _end(self, endpoint_id: str) -> None:
         had_lease = self._attachments.find(endpoint_id) is not None
         self._attachments.detach(endpoint_id)
@@ -160,7 +200,7 @@ class NetworkDriver:
         """Answer what came empty, and only that; of several addresses of one kind, the port's first."""
         given: dict[int, str] = {}
         if not request.addresses:
-            lengths = {subnet.id: subnet.cidr.prefixlen for subnet in self._directory.subnets_of_port(port, record)}
+            lengths = {subnet.id: subnet.cidr.prefixlen for subnet in self._subnets(port, record)}
             for fixed in reversed(port.fixed_ips):
                 given[fixed.address.version] = f"{fixed.address}/{lengths[fixed.subnet_id]}"
         mac = None if request.interface.mac else port.mac

@@ -71,6 +71,8 @@ class Planner:
     def needs_no_gateway(self, user_options: Mapping[str, object]) -> tuple[bool, bool]:
         """Tell, for IPv4 and IPv6, whether all subnets that a network would adopt do without a gateway."""
         options = parse_network_options(user_options)
+        if options.bound:
+            return True, True
         network = self._adopted(options)
         subnets = self._neutron.subnets(network_id=network.id) if network else ()
         return _gatewayless(4, subnets, options), _gatewayless(6, subnets, options)

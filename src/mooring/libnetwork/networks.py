@@ -8,12 +8,14 @@ from dataclasses import replace
 import structlog
 
 from mooring.config.settings import LibnetworkSettings
+from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
 from mooring.libnetwork.neutron import Neutron
+from mooring.libnetwork.options import BOUND_KEY, NETWORK_KEY, parse_network_options
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
@@ -54,6 +56,9 @@ class Networks:
         with self._lock:
             if self._records.network(request.network_id) is not None:
                 return
+            if (bound := _bound_record(request)) is not None:
+                self._records.save_network(bound)
+                return
             plan = self.planner.plan(request)
             record = NetworkRecord(
                 docker_id=request.network_id,
@@ -74,6 +79,9 @@ class Networks:
         """Give back or delete what a Docker network has in Neutron; what Neutron does not answer now is owed."""
         with self._lock:
             known = self._records.network(docker_id)
+            if known is not None and known.bound:
+                self._records.forget_network(docker_id)
+                return
             for record in (known,) if known else self._directory.tagged(docker_id):
                 self._records.save_network(record, doomed=True)
                 self._dismantle_or_owe(record)
@@ -176,3 +184,14 @@ class Networks:
         """Tell whether other Docker networks, of any host, may look for their subnet by this pool's tag."""
         record = self._records.pool(pool_id)
         return record is None or not record.created
+
+
+def _bound_record(request: CreateNetworkRequest) -> NetworkRecord | None:
+    """Return what a network for ports that a controller has bound is, None for any other; Neutron has no part in it."""
+    options = parse_network_options(request.user_options)
+    if not options.bound:
+        return None
+    has_addresses = any(item.pool and item.pool.prefixlen for item in (*request.ipv4, *request.ipv6))
+    if options.network.uuid is None or has_addresses:
+        raise InvalidRequest(f"a network with {BOUND_KEY} needs {NETWORK_KEY}, and '--ipam-driver null'")
+    return NetworkRecord(docker_id=request.network_id, network_id=options.network.uuid, created=False, bound=True)

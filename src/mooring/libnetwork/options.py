@@ -14,10 +14,13 @@ VNIC_TYPES: Final = ("normal", "direct", "direct-physical", "macvtap")
 PORT_KEY: Final = "neutron.port.uuid"
 VNIC_TYPE_KEY: Final = "neutron.vnic_type"
 VF_DRIVER_KEY: Final = "neutron.vf_driver"
+NETWORK_KEY: Final = "neutron.net.uuid"
+BOUND_KEY: Final = "neutron.bound"
+"""Of a network: that it takes ports which a controller has bound, and no others."""
 _VF_DRIVERS: Final = ("vfio-pci",)
 
 _NETWORK_KEYS: Final = (
-    "neutron.net.uuid",
+    NETWORK_KEY,
     "neutron.net.name",
     "neutron.net.shared",
     "neutron.subnet.uuid",
@@ -29,6 +32,7 @@ _NETWORK_KEYS: Final = (
     "neutron.pool.v6.uuid",
     "neutron.pool.v6.name",
     VNIC_TYPE_KEY,
+    BOUND_KEY,
 )
 _ENDPOINT_KEYS: Final = (PORT_KEY, VNIC_TYPE_KEY, VF_DRIVER_KEY)
 _TRUE: Final = ("1", "t", "true", "on", "y", "yes")
@@ -54,13 +58,17 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """What a Docker network was created with. ``shared`` is None where the user did not say."""
+    """What a Docker network was created with. ``shared`` is None where the user did not say.
+
+    ``bound`` is the value of BOUND_KEY.
+    """
 
     network: Selector
     subnets: Mapping[int, Selector]
     pools: Mapping[int, Selector]
     shared: bool | None
     vnic_type: str | None
+    bound: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,7 @@ def parse_network_options(options: Mapping[str, object]) -> NetworkOptions:
         pools={4: _selector(own, "neutron.pool"), 6: _selector(own, "neutron.pool.v6")},
         shared=_boolean(own, "neutron.net.shared"),
         vnic_type=_one_of(own, VNIC_TYPE_KEY, VNIC_TYPES),
+        bound=bool(_boolean(own, BOUND_KEY)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from mooring.attach.types import Attachments
 from mooring.config.settings import LibnetworkSettings
 from mooring.libnetwork import protocol
+from mooring.libnetwork.bound_ports import BoundPorts
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.ipam_driver import IpamDriver
@@ -21,7 +22,7 @@ from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
-from mooring.libnetwork.schema import SCHEMA
+from mooring.libnetwork.schema import SCHEMA, SCHEMA_2
 from mooring.libnetwork.server import PluginApp, Route
 from mooring.statefile import StateFile
 
@@ -35,7 +36,7 @@ _RESERVATION_TTL_S: Final = 300.0
 class Plugin:
     """Docker's network and IPAM driver over the attachments of this host.
 
-    ``app`` answers the engine; ``pay_debts`` is for the daemon's timer.
+    ``app`` answers the engine; ``pay_debts`` is for the daemon's timer; ``bound_ports`` are for who knows a controller.
     """
 
     def __init__(
@@ -54,14 +55,17 @@ class Plugin:
         ``host`` is what ports are bound to, ``clock`` tells seconds since the epoch. ``more_routes`` are calls that are
         answered on the same socket but are not Docker's.
         """
-        self._file = StateFile(state_dir / STATE_FILE, SCHEMA)
+        self._file = StateFile(state_dir / STATE_FILE, SCHEMA, SCHEMA_2)
         records, reservations = Records(self._file), Reservations(self._file)
         self._intents = Intents(self._file, neutron, clock)
         directory = Directory(neutron, records)
         self._ports = Ports(neutron, attachments, reservations, self._intents, host, clock)
         self._pools = Pools(neutron, records, self._intents, settings)
         self._networks = Networks(neutron, records, self._intents, directory, self._pools, settings)
-        network = NetworkDriver(attachments, self._networks, directory, self._ports, reservations, settings)
+        self.bound_ports = BoundPorts(self._file)
+        network = NetworkDriver(
+            attachments, self._networks, directory, self._ports, reservations, self.bound_ports, settings
+        )
         ipam = IpamDriver(records, reservations, directory, self._pools, self._ports, settings)
         self.app = PluginApp(_routes(network, ipam), more_routes)
 

@@ -23,7 +23,8 @@ class NetworkRecord:
     """A Docker network and the Neutron network it stands for.
 
     Without subnets its addresses are not ours to manage (``--ipam-driver null``). ``vnic_type`` is the kind of ports
-    that mooring makes on it, None where it makes none.
+    that mooring makes on it, None where it makes none. ``bound`` says that it is for ports that a controller has bound:
+    nothing in Neutron tells of it.
     """
 
     docker_id: str
@@ -31,6 +32,7 @@ class NetworkRecord:
     created: bool
     vnic_type: str | None = None
     subnets: tuple[SubnetUse, ...] = ()
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,8 @@ class Records:
         """
         with self._file.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO network VALUES (?, ?, ?, ?, ?)",
-                (record.docker_id, record.network_id, record.created, record.vnic_type, doomed),
+                "INSERT OR REPLACE INTO network VALUES (?, ?, ?, ?, ?, ?)",
+                (record.docker_id, record.network_id, record.created, record.vnic_type, doomed, record.bound),
             )
             for use in record.subnets:
                 db.execute(
@@ -134,7 +136,7 @@ class Records:
 
     def _networks(self, where: str, *values: str) -> tuple[NetworkRecord, ...]:
         rows = self._file.rows(
-            f"SELECT docker_id, network_id, created, vnic_type FROM network WHERE {where}",  # noqa: S608 - our words
+            f"SELECT docker_id, network_id, created, vnic_type, bound FROM network WHERE {where}",  # noqa: S608 - our words
             *values,
         )
         return tuple(
@@ -144,8 +146,9 @@ class Records:
                 created=bool(created),
                 vnic_type=vnic_type,
                 subnets=self._subnets(docker_id),
+                bound=bool(bound),
             )
-            for docker_id, network_id, created, vnic_type in rows
+            for docker_id, network_id, created, vnic_type, bound in rows
         )
 
     def _subnets(self, docker_id: str) -> tuple[SubnetUse, ...]:

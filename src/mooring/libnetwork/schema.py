@@ -1,4 +1,4 @@
-"""The tables of the front door's memory on disk, which Records, Reservations and Intents share."""
+"""The tables of the front door's memory on disk, which Records, Reservations, Intents and BoundPorts share."""
 
 from __future__ import annotations
 
@@ -46,5 +46,14 @@ CREATE TABLE IF NOT EXISTS intent (
     token TEXT PRIMARY KEY,
     resource TEXT NOT NULL,
     written_at REAL NOT NULL
+);
+"""
+
+# A Docker network may take ports that a controller has bound, and has no trace in Neutron then.
+SCHEMA_2: Final = """
+ALTER TABLE network ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE bound_port (
+    port_id TEXT PRIMARY KEY,
+    body TEXT NOT NULL
 );
 """
