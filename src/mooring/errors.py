@@ -16,6 +16,7 @@ MooringError
 │   ├── NeutronUnreachable, NeutronRefused (NeutronConflict)
 │   ├── NodeUnreachable, EngineUnreachable, EngineRefused
 │   ├── DatabaseUnavailable, BusUnavailable
+│   ├── ServiceUnreachable, ServiceRefused
 │   └── NotClean
 └── StateFileUnusable     mooring's own memory fails: what it cannot write down, it must not do
 
@@ -427,6 +428,27 @@ class BusUnavailable(EdgeFailure):
     def __init__(self, doing: str, cause: str) -> None:
         self.doing, self.cause = doing, cause
         super().__init__(f"{doing}: no answer over the message bus ({cause}); try again later")
+
+
+class ServiceUnreachable(EdgeFailure):
+    """The container service, or the Keystone that lets a user in, did not answer the command line."""
+
+    code = "service-unreachable"
+
+    def __init__(self, doing: str, cause: str, remedy: str) -> None:
+        self.doing = doing
+        super().__init__(f"{doing}: {cause}; {remedy}")
+
+
+class ServiceRefused(EdgeFailure):
+    """The container service answered the command line with an error; ``message`` is its own sentence."""
+
+    code = "service-refused"
+
+    def __init__(self, message: str, status: int, request_id: str) -> None:
+        self.message, self.status, self.request_id = message, status, request_id
+        known_as = f", request {request_id}" if request_id else ""
+        super().__init__(f"{message} (HTTP {status}{known_as})")
 
 
 class StateFileUnusable(MooringError):

@@ -20,6 +20,7 @@ NOAUTH = "[api]\nauth_strategy = noauth\n"
 LOCAL = BUS + NOAUTH + NEUTRON
 KEYSTONE = "[keystone_authtoken]\nauth_type = password\nauth_url = http://k\nusername = mooring\npassword = s3cret\n"
 ALIAS = '[pci]\nalias = {"name": "qat", "vendor_id": "8086", "product_id": "37c9", "device_type": "type-VF"}\n'
+ZUNS = "zun.scheduler.filters."
 
 Write = Callable[..., Path]
 
@@ -135,8 +136,7 @@ def test_what_a_controller_cannot_use_is_refused_by_file_and_option_without_secr
     "written",
     [
         "ComputeFilter, PciPassthroughFilter",
-        "zun.scheduler.filters.compute_filter.ComputeFilter,"
-        + "zun.scheduler.filters.pci_passthrough_filter.PciPassthroughFilter",
+        f"{ZUNS}compute_filter.ComputeFilter, {ZUNS}pci_passthrough_filter.PciPassthroughFilter",
     ],
 )
 def test_filters_go_by_zuns_names_short_and_dotted(write: Write, written: str) -> None:

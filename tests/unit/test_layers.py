@@ -67,7 +67,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 # Libraries that speak to a neighbour, and the edges that may use them.
 EDGES: Mapping[str, tuple[str, ...]] = {
     "pyroute2": ("mooring.host",),
-    "keystoneauth1": ("mooring.neutron", "mooring.config", "mooring.cli.service.access"),
+    "keystoneauth1": ("mooring.neutron", "mooring.config", "mooring.cli.service"),
     "openstack": ("mooring.cli.service.access",),
     "oslo_messaging": ("mooring.messaging", "mooring.config"),
     "oslo_service": ("mooring.messaging",),

@@ -42,7 +42,7 @@ def show(listing: Listing, output_format: str) -> None:
     """Print a listing. JSON keys are the headings in lower case with underscores."""
     if output_format == Format.JSON:
         keys = [heading.lower().replace(" ", "_") for heading in listing.headings]
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in listing.rows], indent=2))
+        show_json([dict(zip(keys, row, strict=True)) for row in listing.rows])
         return
     if not listing.rows:
         click.echo(listing.empty)
@@ -52,6 +52,11 @@ def show(listing: Listing, output_format: str) -> None:
     click.secho(_line(listing.headings, widths), bold=True)
     for row in listing.rows:
         click.echo(_line(row, widths))
+
+
+def show_json(value: object) -> None:
+    """Print what a program is to read."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:

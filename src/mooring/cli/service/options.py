@@ -1,0 +1,49 @@
+"""What the commands of the service have in common: how it is reached, and whether to wait for what was asked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from mooring.cli.service.answers import Container
+    from mooring.cli.service.client import Accepted, ServiceClient
+
+
+def with_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the service is, and its client as the first argument."""
+
+    @click.option("--os-cloud", metavar="NAME", help="Cloud of clouds.yaml. Default: OS_CLOUD, or the OS_ variables.")
+    @click.option("--token", envvar="MOORING_TOKEN", help="Token of Keystone, or user:project:role (MOORING_TOKEN).")
+    @click.option("--endpoint", envvar="MOORING_ENDPOINT", help="The service's URL (MOORING_ENDPOINT).")
+    @functools.wraps(command)
+    def reaching(*, endpoint: str | None, token: str | None, os_cloud: str | None, **words: Any) -> None:  # noqa: ANN401
+        # What speaks HTTP is large, and the commands that only look at the host do without it.
+        from mooring.cli.service.access import Access, open_adapter  # noqa: PLC0415
+        from mooring.cli.service.client import ServiceClient  # noqa: PLC0415
+
+        adapter = open_adapter(Access(endpoint=endpoint, token=token, cloud=os_cloud))
+        command(ServiceClient(adapter), **words)
+
+    return reaching
+
+
+def wait_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --wait and --timeout, as ``wait`` and ``timeout``."""
+    wait = click.option("--wait", is_flag=True, help="Return when it is done, and tell meanwhile how far it is.")
+    return wait(timeout_option(command))
+
+
+timeout_option = click.option(
+    "--timeout", type=click.FloatRange(min=0), default=600.0, show_default=True, help="Seconds to wait at most."
+)
+
+
+def await_it(client: ServiceClient, accepted: Accepted, timeout_s: float) -> Container | None:
+    """Wait until a change is done; raise OperationRefused when it has failed."""
+    from mooring.cli.service.waiting import Waiter  # noqa: PLC0415
+
+    return Waiter(client=client, timeout_s=timeout_s).wait(accepted)
