@@ -95,9 +95,9 @@ class Done(Value):
 class ContainerReport(Value):
     """One container of the service as its host sees it.
 
-    ``status`` is DELETED where nothing of it is left on the host. ``attached`` are the ports that are in it. ``done``
-    is the last operation that was carried out there, None before the first. ``progress`` is a step of the one under way
-    (an image being pulled).
+    ``status`` is DELETED where nothing of it is left on the host, after a CREATE that failed, too. ``attached`` are the
+    ports that are in it, or will be once it is started. ``done`` is the last operation that was carried out there, None
+    before the first. ``progress`` is a step of the one under way, a TaskState's value (an image being pulled).
     """
 
     uuid: str
@@ -120,6 +120,7 @@ class NodeReport(Value):
 
     host: str
     boot_id: str
+    service: str | None = None
     facts: HostFacts
     devices: tuple[DeviceReport, ...]
     containers: tuple[ContainerReport, ...]
@@ -139,7 +140,12 @@ class WantedInterface(Value):
 
 
 class WantedOperation(Value):
-    """What is to be done with a container, once for each ``number``."""
+    """What is to be done with a container, once for each ``number``.
+
+    ``arguments``, each of which may be left out: CREATE and REBUILD ``run`` (start it, too; a rebuilt one is started by
+    default if it ran), STOP, REBOOT and DELETE ``timeout_s`` (a whole number; a DELETE without it kills at once), KILL
+    ``signal``, DETACH ``port`` (the id of the one that leaves, should it be among the interfaces still).
+    """
 
     number: int
     verb: Verb
