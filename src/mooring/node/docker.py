@@ -38,17 +38,60 @@ class EngineFacts:
     cdi_directories: tuple[str, ...]
 
 
-class DockerEngine:
-    """The engine behind a socket. Any thread may ask.
+class EngineConnection:
+    """The way to the engine behind a socket. Any thread may ask, and none waits for another's answer.
 
-    One connection is kept; the version of the API is the newest that both sides know.
+    The version of the API is the newest that both sides know.
     """
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        """Ask nothing yet. The engine may be silent for ``timeout_s`` while it works on something."""
+        self.url = url
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._client: APIClient | None = None
+
+    def close(self) -> None:
+        """Give up the connection; the next question makes another."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    @contextmanager
+    def asking(self) -> Iterator[APIClient]:
+        """Lend the connection; one that has failed is given up, for the next engine there may be another version.
+
+        Raises EngineUnreachable. What the engine itself refuses passes through, as docker-py's APIError.
+        """
+        # Large, and of no use to the commands that only look at the host.
+        from docker.errors import APIError, DockerException  # noqa: PLC0415
+        from requests import RequestException  # noqa: PLC0415
+
+        try:
+            yield self._opened()
+        except APIError:
+            raise
+        except (DockerException, RequestException) as exc:
+            self.close()
+            raise EngineUnreachable(self.url, str(exc)) from exc
+
+    def _opened(self) -> APIClient:
+        from docker import APIClient  # noqa: PLC0415
+
+        with self._lock:
+            if self._client is None:
+                self._client = APIClient(base_url=self.url, version="auto", timeout=self._timeout_s)
+            return self._client
+
+
+class DockerEngine:
+    """The engine behind a socket, asked by those who must not wait for it. Any thread may ask."""
 
     def __init__(self, url: str) -> None:
         """Ask nothing yet."""
         self._url = url
-        self._lock = threading.Lock()
-        self._client: APIClient | None = None
+        self._connection = EngineConnection(url, timeout_s=_TIMEOUT_S)
         self._answers = True
 
     def living(self) -> frozenset[str] | None:
@@ -81,30 +124,19 @@ class DockerEngine:
 
     def close(self) -> None:
         """Give up the connection; the next question makes another."""
-        with self._lock:
-            self._hang_up()
+        self._connection.close()
 
     @contextmanager
     def _asking(self) -> Iterator[APIClient]:
-        """Lend the connection; one that has failed is given up, for the next engine there may be another version."""
-        # Large, and of no use to the commands that only look at the host.
-        from docker import APIClient  # noqa: PLC0415
-        from docker.errors import DockerException  # noqa: PLC0415
-        from requests import RequestException  # noqa: PLC0415
+        """Lend the connection; an engine that refuses what it is only asked is none that answers."""
+        from docker.errors import APIError  # noqa: PLC0415
 
-        with self._lock:
-            try:
-                if self._client is None:
-                    self._client = APIClient(base_url=self._url, version="auto", timeout=_TIMEOUT_S)
-                yield self._client
-            except (DockerException, RequestException) as exc:
-                self._hang_up()
-                raise EngineUnreachable(self._url, str(exc)) from exc
-
-    def _hang_up(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        try:
+            with self._connection.asking() as client:
+                yield client
+        except APIError as exc:
+            self._connection.close()
+            raise EngineUnreachable(self._url, str(exc)) from exc
 
     def _now(self, *, answers: bool, **facts: str) -> None:
         if answers != self._answers:
