@@ -17,6 +17,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.plugins": (),
     "mooring.statefile": ("mooring.errors",),
     "mooring.messaging": (),
+    "mooring.process": (),
     "mooring.pci": ("mooring.errors", "mooring.suggestions"),
     "mooring.host": ("mooring.errors", "mooring.pci"),
     "mooring.neutron": ("mooring.errors", "mooring.pci", "mooring.messaging"),
@@ -44,6 +45,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
     ),
     "mooring.controller.wiring": ("mooring",),
+    "mooring.controller.daemon": ("mooring",),
     "mooring.api": (
         *("mooring.errors", "mooring.suggestions", "mooring.container", "mooring.pci", "mooring.db.api"),
         *("mooring.rpc.messages", "mooring.controller.api", "mooring.neutron.model", "mooring.config.settings"),
@@ -58,7 +60,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),
-        *("mooring.attach", "mooring.libnetwork", "mooring.container", "mooring.rpc"),
+        *("mooring.attach", "mooring.libnetwork", "mooring.container", "mooring.rpc", "mooring.process"),
     ),
     "mooring.cli": ("mooring",),
     "mooring.__main__": ("mooring.cli",),

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mooring.node.readiness import notify
+from mooring.process.readiness import notify
 
 LOG_SOMETHING = """
 import logging, structlog
-from mooring.node.logs import configure_logging
+from mooring.process.logs import configure_logging
 
 configure_logging(debug={debug})
 log = structlog.get_logger("mooring")

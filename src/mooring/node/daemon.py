@@ -17,12 +17,12 @@ from mooring.libnetwork.server import PluginServer, listen
 from mooring.node.activation import passed_socket
 from mooring.node.exclusive import exclusive
 from mooring.node.housekeeper import Housekeeper
-from mooring.node.logs import configure_logging
 from mooring.node.metrics import Metrics
 from mooring.node.operations import operator_routes
-from mooring.node.readiness import notify
-from mooring.node.watchdog import Watchdog
 from mooring.node.wiring import Core, open_core
+from mooring.process.logs import configure_logging
+from mooring.process.readiness import notify
+from mooring.process.watchdog import Watchdog
 
 # docker.service starts after mooring; a Neutron that is away must not keep it from starting.
 _NEUTRON_PATIENCE_S = 10.0

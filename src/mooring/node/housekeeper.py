@@ -9,8 +9,8 @@ from collections.abc import Callable
 import structlog
 
 from mooring.errors import MooringError
-from mooring.node.watchdog import Watchdog
 from mooring.node.wiring import Core
+from mooring.process.watchdog import Watchdog
 
 ROUND_S = 30.0
 # Neutron announces what changes; only what it does not, it must be asked.

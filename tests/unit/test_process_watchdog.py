@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mooring.node.readiness import watchdog_s
-from mooring.node.watchdog import Watchdog
+from mooring.process.readiness import watchdog_s
+from mooring.process.watchdog import Watchdog
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from mooring.node.readiness import notify, watchdog_s
+from mooring.process.readiness import notify, watchdog_s
 
 log = structlog.get_logger(__name__)
 
