@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +117,6 @@ def test_without_authentication_this_machine_is_served_and_the_operator_told(wri
         (LOCAL + "[compute]\nunique_container_name_scope = cloud\n", "Valid values are"),
         (LOCAL + "default_vnic_type = direct-physical\n", "[neutron] default_vnic_type = direct-physical"),
         (LOCAL + "[api]\nport = 0\n", "[api] port = 0"),
-        (LOCAL + "[database]\nconnection = oracle://u:s3cret@h/m\n", "[database] connection (secret, not shown) names"),
         (NOAUTH + NEUTRON + "[DEFAULT]\ntransport_url = rabbit://u:s3cret/@h/m\n", "[DEFAULT] transport_url: it is"),
     ],
 )
@@ -182,6 +183,21 @@ def test_all_in_one_takes_a_bus_and_keystone_where_it_is_told_of_them(write: Wri
     assert settings.controller.authentication == "keystone"
     assert settings.node.service is not None
     assert settings.node.service.transport_url == settings.controller.transport_url == "rabbit://u:p@h:5672/mooring"
+
+
+def test_the_files_of_the_services_guide_load_for_a_controller_and_for_a_host(write: Write) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+    controller, host = (textwrap.dedent(block) for block in re.findall(r"```ini\n(.*?)```", text, flags=re.DOTALL))
+
+    loaded = load_controller([write(controller)])
+    node = load([write(SPEC + NEUTRON), write(host, "more.conf")])
+
+    assert loaded.warnings == ()
+    assert loaded.settings.api_address == ("0.0.0.0", 9517)
+    assert loaded.settings.neutron.auth_options["username"] == "mooring"
+    assert node.warnings == ()
+    assert node.settings.service is not None
+    assert node.settings.service.transport_url == loaded.settings.transport_url
 
 
 ZUN = """

@@ -44,3 +44,10 @@ def test_the_daemon_comes_back_and_never_takes_the_socket_with_it() -> None:
     assert service["Unit"]["Requires"] == "mooring-node.socket"
     assert "PartOf" not in unit("mooring-node.socket")["Unit"]
     assert f"/var/lib/{service['Service']['StateDirectory']}" == default("state_dir")
+
+
+def test_a_controller_comes_back_is_not_root_and_keeps_its_database_where_it_may() -> None:
+    service = unit("mooring-controller.service")["Service"]
+
+    assert (service["Type"], service["Restart"], service["User"]) == ("notify", "always", "mooring")
+    assert f"/var/lib/{service['StateDirectory']}" == default("state_dir")
