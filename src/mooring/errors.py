@@ -6,6 +6,7 @@ MooringError
 ├── Refused               it was understood, but the state of the world forbids it
 │   ├── DeviceUnusable, DeviceBusy, NoFreeDevice
 │   ├── PortUnusable, PortBusy, PortNotFound, NetworkUnusable, BindingRefused
+│   ├── NetworkNotFound, NoNetwork
 │   ├── OperationRefused
 │   ├── UnsupportedVnicType
 │   ├── ContainerNotFound, HostNotFound, ActionNotFound, NameAmbiguous, NameTaken, WrongState
@@ -166,6 +167,28 @@ class NetworkUnusable(Refused):
     def __init__(self, network: str, problem: str) -> None:
         self.network, self.problem = network, problem
         super().__init__(f"Neutron network {network} cannot be used: {problem}")
+
+
+class NetworkNotFound(Refused):
+    """No network that the asker may use answers to a name or an id."""
+
+    code = "network-not-found"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"no network {key} that the project has, or that is shared with it; see 'openstack network list'"
+        )
+
+
+class NoNetwork(Refused):
+    """No network was asked for, and the project has none of its own."""
+
+    code = "no-network"
+
+    def __init__(self, project_id: str) -> None:
+        self.project_id = project_id
+        super().__init__(f"project {project_id} has no network, and none is shared with it; create one, or name a port")
 
 
 class BindingRefused(Refused):

@@ -16,8 +16,8 @@ from mooring.config.settings import NeutronSettings
 from mooring.errors import NeutronRefused, NeutronUnreachable
 from mooring.neutron.api import AGENT_TYPE, Binding, PortNews
 from mooring.neutron.bus import NeutronMessageBus
-from mooring.neutron.model import Network, Port, Subnet
-from mooring.neutron.parse import parse_network, parse_port, parse_subnet
+from mooring.neutron.model import Network, Port, SecurityGroup, Subnet
+from mooring.neutron.parse import parse_network, parse_port, parse_security_group, parse_subnet
 from mooring.neutron.rest import NeutronGateway
 
 TEST = "building the test's world"
@@ -113,6 +113,10 @@ class RealWorld:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         arguments = {"agent_state": {"agent_state": state}, "time": now}
         self.bus._call(TEST, "q-reports-plugin", "1.2", "report_state", **arguments)
+
+    def add_security_group(self) -> SecurityGroup:
+        body = self.admin.call("POST", "/security-groups", {"security_group": {"name": self.name()}})
+        return parse_security_group(TEST, body["security_group"])
 
     def add_qos_policy(self, *, max_kbps: int = 0, min_kbps: int = 0, ingress_kbps: int = 0) -> str:
         policy: str = self.admin.call("POST", "/qos/policies", {"policy": {"name": self.name(), "shared": True}})[

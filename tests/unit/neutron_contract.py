@@ -11,16 +11,7 @@ from typing import Protocol
 import pytest
 
 from mooring.errors import NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
-from mooring.neutron.api import (
-    AGENT_TYPE,
-    REPORTED_BY,
-    Binding,
-    NeutronBus,
-    NeutronNetworks,
-    NeutronPorts,
-    NewPort,
-    PortNews,
-)
+from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, Binding, Neutron, NeutronBus, NewPort, PortNews
 from mooring.neutron.model import (
     BINDING_FAILED,
     UNBOUND,
@@ -29,16 +20,13 @@ from mooring.neutron.model import (
     IpNetwork,
     Network,
     Port,
+    SecurityGroup,
     Segment,
     Subnet,
 )
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 OWN_PROFILE = {"pci_slot": "0000:01:10.2", "pci_vendor_info": "8086:10ca", "physical_network": "physnet2"}
-
-
-class Neutron(NeutronPorts, NeutronNetworks, Protocol):
-    """All of the REST side at once."""
 
 
 class World(Protocol):
@@ -56,6 +44,7 @@ class World(Protocol):
     def change_port(self, port: Port, **attributes: object) -> None: ...
     def change_network(self, network_id: str, **attributes: object) -> None: ...
     def add_ovs_agent(self, host: str, *, hybrid: bool = False) -> None: ...
+    def add_security_group(self) -> SecurityGroup: ...
     def add_qos_policy(self, *, max_kbps: int = 0, min_kbps: int = 0, ingress_kbps: int = 0) -> str: ...
     def change_rule(self, policy_id: str, *, max_kbps: int) -> None: ...
     def listen(self) -> SimpleQueue[PortNews]: ...
@@ -109,6 +98,10 @@ def bound_port(world: World, profile: Mapping[str, object] | None = None, **attr
     return world.neutron.bind(a_port(world, profile, **attributes), binding_on(alive_host(world)))
 
 
+def reserve(world: World, port: Port) -> Port:
+    return world.neutron.reserve(port, device_id="container-1", device_owner="compute:mooring")
+
+
 def next_about(news: SimpleQueue[PortNews], *subject_ids: str) -> PortNews:
     """Return the next piece of news about one of these ports and networks; what other tests do is passed over."""
     while True:
@@ -136,14 +129,16 @@ class PortContract:
         assert port.port_security_enabled
         assert len(port.fixed_ips) == 1
 
-    @pytest.mark.parametrize("choose", ["address", "mac", "device_id", "host"])
+    @pytest.mark.parametrize("choose", ["address", "mac", "device_id", "device_owner", "host", "name"])
     def test_ports_are_found_by_each_filter_alone(self, world: World, choose: str) -> None:
-        port = bound_port(world)
+        port = bound_port(world, name=world.name())
         world.add_port(world.neutron.network(port.network_id), {})
         filters = {
             "address": {"address": port.fixed_ips[0].address, "network_id": port.network_id},
             "mac": {"mac": port.mac, "network_id": port.network_id},
             "device_id": {"device_id": "endpoint-1", "network_id": port.network_id},
+            "device_owner": {"device_owner": "compute:kuryr", "network_id": port.network_id},
+            "name": {"name": port.name, "project_id": port.project_id},
             "host": {"host": port.host},
         }
 
@@ -151,6 +146,108 @@ class PortContract:
 
     def test_no_port_to_which_the_filters_apply_is_no_error(self, world: World) -> None:
         assert world.neutron.ports(device_id=world.name()) == ()
+
+    def test_a_port_tells_whose_it_is(self, world: World) -> None:
+        port = a_port(world)
+
+        assert port.project_id
+        assert world.neutron.ports(network_id=port.network_id, project_id=UNKNOWN) == ()
+
+    def test_reserving_takes_one_call_and_writes_nothing_but_whose_device_the_port_is_to_be(self, world: World) -> None:
+        port = a_port(world, {"pci_slot": "0000:01:10.7"})
+
+        calls = cost_of(world, lambda: reserve(world, port))
+
+        after = world.neutron.port(port.id)
+        assert calls == ["reserve_port"]
+        assert after == replace(port, device_id="container-1", device_owner="compute:mooring", revision=after.revision)
+
+    def test_reserving_answers_with_the_port_as_it_then_is(self, world: World) -> None:
+        reserved = reserve(world, a_port(world))
+
+        assert world.neutron.port(reserved.id) == reserved
+
+    def test_reserving_again_after_an_answer_that_was_lost_is_a_success(self, world: World) -> None:
+        port = a_port(world)
+        reserved = reserve(world, port)
+
+        assert cost_of(world, lambda: reserve(world, port)) == ["reserve_port", "show_port"]
+        assert cost_of(world, lambda: reserve(world, reserved)) == []
+        assert world.neutron.port(port.id) == reserved
+
+    def test_of_two_that_reserve_one_port_the_second_is_told_of_the_first(self, world: World) -> None:
+        port = a_port(world)
+        reserve(world, port)
+
+        with pytest.raises(PortBusy, match="container-1"):
+            world.neutron.reserve(port, device_id="container-2", device_owner="compute:mooring")
+
+        assert world.neutron.port(port.id).device_id == "container-1"
+
+    def test_a_bound_port_cannot_be_reserved_whether_that_was_seen_or_not(self, world: World) -> None:
+        port = a_port(world)
+        bound = world.neutron.bind(port, binding_on(alive_host(world)))
+
+        for seen in (port, bound):
+            with pytest.raises(PortBusy, match="endpoint-1"):
+                reserve(world, seen)
+
+    def test_a_port_that_only_got_another_name_is_reserved_all_the_same(self, world: World) -> None:
+        port = a_port(world)
+        world.change_port(port, name="renamed")
+
+        assert cost_of(world, lambda: reserve(world, port)) == ["reserve_port", "show_port", "reserve_port"]
+        assert world.neutron.port(port.id).device_id == "container-1"
+
+    def test_reserving_a_port_that_is_gone_says_so(self, world: World) -> None:
+        port = a_port(world)
+        world.neutron.delete_port(port.id)
+
+        with pytest.raises(PortNotFound):
+            reserve(world, port)
+
+    def test_a_reserved_port_binds_in_one_call_for_the_device_that_it_bears(self, world: World) -> None:
+        port, host = reserve(world, a_port(world)), alive_host(world)
+        binding = binding_on(host, device_id="container-1", device_owner="compute:mooring")
+
+        assert cost_of(world, lambda: world.neutron.bind(port, binding)) == ["bind_port"]
+        assert world.neutron.port(port.id).vif_type == "hw_veb"
+
+    def test_a_binding_whose_answer_was_lost_is_found_done_when_it_is_asked_for_again(self, world: World) -> None:
+        port, host = reserve(world, a_port(world)), alive_host(world)
+        binding = binding_on(host, device_id="container-1")
+        bound = world.neutron.bind(port, binding)
+        world.bus.report_devices(host, up=[port.id])
+
+        again = world.neutron.bind(port, binding)
+
+        assert (again.vif_type, again.vlan, again.host) == (bound.vif_type, bound.vlan, host)
+        assert world.neutron.port(port.id).status == "ACTIVE"
+
+    def test_a_port_moves_to_another_host_with_the_device_that_it_bears(self, world: World) -> None:
+        port, hosts = reserve(world, a_port(world)), [alive_host(world), alive_host(world)]
+        moved = {**OWN_PROFILE, "pci_slot": "0000:01:10.6"}
+        world.neutron.bind(port, binding_on(hosts[0], device_id="container-1"))
+
+        bound = world.neutron.bind(port, binding_on(hosts[1], device_id="container-1", profile=moved))
+
+        assert (bound.host, bound.vif_type, bound.profile) == (hosts[1], "hw_veb", moved)
+
+    def test_a_port_that_was_only_reserved_is_given_back_as_it_was(self, world: World) -> None:
+        port = a_port(world, {"note": "keep me", "pci_slot": "0000:01:10.7"})
+
+        world.neutron.unbind(reserve(world, port), restore=port.profile)
+
+        after = world.neutron.port(port.id)
+        assert after == replace(port, revision=after.revision)
+
+    def test_giving_back_what_was_only_reserved_leaves_a_port_alone_that_is_free_again(self, world: World) -> None:
+        reserved = reserve(world, a_port(world, {"pci_slot": "0000:01:10.7"}))
+        world.change_port(reserved, device_id="", device_owner="")
+
+        world.neutron.unbind(reserved, restore={"pci_slot": "0000:01:10.5"})
+
+        assert world.neutron.port(reserved.id).profile == {"pci_slot": "0000:01:10.7"}
 
     def test_a_binding_takes_one_call_and_tells_the_vlan(self, world: World) -> None:
         port = a_port(world)
@@ -469,6 +566,28 @@ class PortContract:
         assert [(fixed.subnet_id, fixed.address) for fixed in port.fixed_ips] == [(subnet.id, cidr[9])]
         assert world.neutron.port(port.id) == port
 
+    def test_a_port_is_created_for_another_project_with_its_device_and_security_groups(self, world: World) -> None:
+        network, group, description = world.add_network(), world.add_security_group(), f"mooring:{world.name()}"
+        world.add_subnet(network, world.cidr())
+        new = NewPort(
+            network_id=network.id,
+            name="mooring",
+            addresses=(),
+            vnic_type="normal",
+            device_owner="compute:mooring",
+            description=description,
+            project_id=group.project_id,
+            device_id=world.name(),
+            security_groups=(group.id,),
+        )
+
+        port = world.neutron.create_port(new)
+
+        assert (port.project_id, port.security_groups) == (group.project_id, (group.id,))
+        assert (port.device_id, port.device_owner) == (new.device_id, "compute:mooring")
+        assert (port.vif_type, port.description) == (UNBOUND, description)
+        assert world.neutron.ports(device_id=new.device_id) == (port,)
+
     def test_a_created_port_may_leave_the_address_to_neutron(self, world: World) -> None:
         network = world.add_network()
         subnet = world.add_subnet(network, world.cidr())
@@ -584,6 +703,24 @@ class NetworkContract:
                 world.neutron.delete_network(item.id)
                 world.neutron.delete_network(item.id)
         assert world.neutron.networks(name=name) == ()
+
+    def test_a_network_tells_whose_it_is_and_when_it_was_made(self, world: World) -> None:
+        older, younger = world.add_network(), world.add_network()
+
+        assert older.project_id
+        assert not older.is_external
+        assert older.created_at <= younger.created_at
+        found = world.neutron.networks(project_id=older.project_id, shared=older.shared)
+        assert {older.id, younger.id} <= {network.id for network in found}
+        assert older.id not in {network.id for network in world.neutron.networks(shared=not older.shared)}
+        assert world.neutron.networks(network_id=older.id, project_id=UNKNOWN) == ()
+
+    def test_security_groups_are_found_by_id_name_and_project(self, world: World) -> None:
+        group = world.add_security_group()
+
+        assert world.neutron.security_groups(group_id=group.id) == (group,)
+        assert world.neutron.security_groups(name=group.name, project_id=group.project_id) == (group,)
+        assert world.neutron.security_groups(name=group.name, project_id=UNKNOWN) == ()
 
     def test_a_network_with_ports_stays(self, world: World) -> None:
         port = a_port(world)

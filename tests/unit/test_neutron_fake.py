@@ -10,7 +10,7 @@ from neutron_contract import NetworkContract, NewsContract, PortContract
 
 from mooring.errors import NeutronRefused, NeutronUnreachable
 from mooring.neutron.api import AGENT_TYPE, Binding, PortNews
-from mooring.neutron.model import Network, Port, Subnet
+from mooring.neutron.model import Network, Port, SecurityGroup, Subnet
 from mooring.testing.neutron import FakeNeutron
 
 
@@ -50,6 +50,9 @@ class FakeWorld:
 
     def add_ovs_agent(self, host: str, *, hybrid: bool = False) -> None:
         self.neutron.add_ovs_agent(host, hybrid=hybrid)
+
+    def add_security_group(self) -> SecurityGroup:
+        return self.neutron.add_security_group(self.name(), project_id="another")
 
     def add_qos_policy(self, *, max_kbps: int = 0, min_kbps: int = 0, ingress_kbps: int = 0) -> str:
         return self.neutron.add_qos_policy(max_kbps=max_kbps, min_kbps=min_kbps, ingress_kbps=ingress_kbps)

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mooring.neutron.model import Agent, EgressLimits, IpAddress, IpNetwork, Network, Port, Subnet, SubnetPool
+from mooring.neutron.model import (
+    Agent,
+    EgressLimits,
+    IpAddress,
+    IpNetwork,
+    Network,
+    Port,
+    SecurityGroup,
+    Subnet,
+    SubnetPool,
+)
 
 OWN_KEYS = ("pci_slot", "pci_vendor_info", "physical_network", "device_mac_address")
 """The keys of ``binding:profile`` that mooring writes, named as Nova names them.
@@ -41,7 +51,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPort:
-    """A port to create, unbound. ``addresses`` pairs a subnet id with an address, or None for Neutron's choice."""
+    """A port to create, unbound. ``addresses`` pairs a subnet id with an address, or None for Neutron's choice.
+
+    It belongs to ``project_id``, None the account's own; ``security_groups`` None are the project's default one.
+    """
 
     network_id: str
     name: str
@@ -51,6 +64,9 @@ class NewPort:
     mac: str | None = None
     description: str = ""
     tags: frozenset[str] = frozenset()
+    project_id: str | None = None
+    device_id: str = ""
+    security_groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +86,8 @@ class PortNews:
 class NeutronPorts(Protocol):
     """Ports and the networks they are on: all that an attachment needs.
 
-    Each method is one REST call, but: ``ports`` is one for each page if the cloud limits pages; ``bind`` and
-    ``unbind`` are two more (GET, PUT) when the port's revision moved on; ``create_port`` with tags is three, as
+    Each method is one REST call, but: ``ports`` is one for each page if the cloud limits pages; ``reserve``, ``bind``
+    and ``unbind`` are two more (GET, PUT) when the port's revision moved on; ``create_port`` with tags is three, as
     Neutron takes no tags with the port and tagging raises its revision.
     """
 
@@ -86,7 +102,10 @@ class NeutronPorts(Protocol):
         address: IpAddress | None = None,
         mac: str | None = None,
         device_id: str | None = None,
+        device_owner: str | None = None,
         host: str | None = None,
+        name: str | None = None,
+        project_id: str | None = None,
     ) -> tuple[Port, ...]:
         """Return the ports to which every given filter applies."""
         ...
@@ -95,11 +114,20 @@ class NeutronPorts(Protocol):
         """Return the network; raise NetworkUnusable when there is none."""
         ...
 
+    def reserve(self, port: Port, *, device_id: str, device_owner: str) -> Port:
+        """Let a port that is nobody's bear a device's id, in one conditional PUT, and return it as answered.
+
+        Nothing is written to a port that bears that id already. Raises PortBusy, with its user, for one that is
+        somebody else's or bound, or that others keep changing, and PortNotFound. ``unbind`` takes it back.
+        """
+        ...
+
     def bind(self, port: Port, binding: Binding) -> Port:
         """Bind in one conditional PUT (``If-Match`` the port's revision) and return the port as answered.
 
-        When the revision moved on, a GET decides whether the port is still as it was seen, or was given back since
-        (then the binding is tried once more, over the profile as it is by then), or not. Raises PortBusy when somebody
+        When the revision moved on, a GET decides whether the port is still as it was seen, or was given back since, or
+        bears the binding's device_id, as after an answer that was lost (then the binding is tried once more, over the
+        profile as it is by then), or not. Raises PortBusy when somebody
         else took the port or keeps changing it, and PortNotFound. The caller judges ``vif_type`` and ``vlan``: a failed
         binding is no HTTP error.
         """
@@ -145,7 +173,13 @@ class NeutronNetworks(Protocol):
     """
 
     def networks(
-        self, *, network_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()
+        self,
+        *,
+        network_id: str | None = None,
+        name: str | None = None,
+        project_id: str | None = None,
+        shared: bool | None = None,
+        tags: Iterable[str] = (),
     ) -> tuple[Network, ...]:
         """Return the networks to which every given filter applies (all tags at once)."""
         ...
@@ -221,9 +255,19 @@ class NeutronNetworks(Protocol):
         """
         ...
 
+    def security_groups(
+        self, *, group_id: str | None = None, name: str | None = None, project_id: str | None = None
+    ) -> tuple[SecurityGroup, ...]:
+        """Return the security groups to which every given filter applies."""
+        ...
+
     def agents(self, *, host: str, agent_type: str) -> tuple[Agent, ...]:
         """Return the agent rows of a host."""
         ...
+
+
+class Neutron(NeutronPorts, NeutronNetworks, Protocol):
+    """All of the REST side."""
 
 
 class NeutronBus(Protocol):

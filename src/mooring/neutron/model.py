@@ -34,7 +34,7 @@ class Port:
     ``binding:profile``, free-form JSON, ``vif_details`` all of ``binding:vif_details``. ``revision`` is what
     ``If-Match`` compares. ``mac`` is lower case. ``qos_policy_id`` is the port's own policy, else its network's; an
     edit of the policy's rules does not change the port. ``propagate_uplink_status`` is None where the cloud lacks the
-    extension uplink-status-propagation.
+    extension uplink-status-propagation. ``numa_policy`` is ``numa_affinity_policy`` as Nova names it, where it is set.
     """
 
     id: str
@@ -59,6 +59,9 @@ class Port:
     qos_policy_id: str | None = None
     propagate_uplink_status: bool | None = None
     tags: frozenset[str] = frozenset()
+    project_id: str = ""
+    security_groups: tuple[str, ...] = ()
+    numa_policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A Neutron network. ``segments`` has one entry unless the network is a multi-provider one; ``mtu`` in bytes."""
+    """A Neutron network. ``segments`` has one entry unless the network is a multi-provider one; ``mtu`` in bytes.
+
+    ``shared`` with everybody; what is shared with some projects only is not told. ``created_at`` is ISO 8601 text,
+    empty where the cloud lacks the extension standard-attr-timestamp.
+    """
 
     id: str
     name: str
@@ -92,6 +99,18 @@ class Network:
     segments: tuple[Segment, ...]
     shared: bool = False
     tags: frozenset[str] = frozenset()
+    project_id: str = ""
+    is_external: bool = False
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityGroup:
+    """A group of rules for the traffic of ports."""
+
+    id: str
+    name: str
+    project_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

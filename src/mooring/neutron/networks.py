@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mooring.errors import NetworkUnusable, NeutronRefused
-from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, Subnet, SubnetPool
-from mooring.neutron.parse import parse_agent, parse_network, parse_subnet, parse_subnetpool
+from mooring.neutron.model import Agent, IpAddress, IpNetwork, Network, SecurityGroup, Subnet, SubnetPool
+from mooring.neutron.parse import parse_agent, parse_network, parse_security_group, parse_subnet, parse_subnetpool
 from mooring.neutron.resources import NOT_FOUND, RestResources
 
 
@@ -25,11 +25,22 @@ class RestNetworks(RestResources):
         return parse_network(doing, body.get("network"))
 
     def networks(
-        self, *, network_id: str | None = None, name: str | None = None, tags: Iterable[str] = ()
+        self,
+        *,
+        network_id: str | None = None,
+        name: str | None = None,
+        project_id: str | None = None,
+        shared: bool | None = None,
+        tags: Iterable[str] = (),
     ) -> tuple[Network, ...]:
         """Return the networks to which every given filter applies."""
         doing = "listing networks"
-        query = {"id": network_id, "name": name}
+        query = {
+            "id": network_id,
+            "name": name,
+            "project_id": project_id,
+            "shared": None if shared is None else str(shared),
+        }
         return tuple(parse_network(doing, body) for body in self._list("networks", doing, query, tags))
 
     def create_network(self, *, name: str, shared: bool, tags: Iterable[str]) -> Network:
@@ -113,6 +124,15 @@ class RestNetworks(RestResources):
     def delete_subnetpool(self, pool_id: str) -> None:
         """Delete a subnet pool; one that does not exist is a success."""
         self._delete("subnetpools", pool_id)
+
+    def security_groups(
+        self, *, group_id: str | None = None, name: str | None = None, project_id: str | None = None
+    ) -> tuple[SecurityGroup, ...]:
+        """Return the security groups to which every given filter applies."""
+        doing = "listing security groups"
+        query = {"id": group_id, "name": name, "project_id": project_id}
+        found = self._list("security-groups", doing, query)
+        return tuple(parse_security_group(doing, body) for body in found)
 
     def agents(self, *, host: str, agent_type: str) -> tuple[Agent, ...]:
         """Return the agent rows of a host."""

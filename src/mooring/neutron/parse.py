@@ -16,6 +16,7 @@ from mooring.neutron.model import (
     Network,
     Port,
     Route,
+    SecurityGroup,
     Segment,
     Subnet,
     SubnetPool,
@@ -86,6 +87,9 @@ def parse_port(body: _Body) -> Port:
         qos_policy_id=body.get("qos_policy_id") or body.get("qos_network_policy_id"),
         propagate_uplink_status=body.get("propagate_uplink_status"),
         tags=frozenset(body.get("tags") or ()),
+        project_id=body.get("project_id") or "",
+        security_groups=tuple(body.get("security_groups") or ()),
+        numa_policy=body.get("numa_affinity_policy"),
     )
 
 
@@ -106,7 +110,16 @@ def parse_network(body: _Body) -> Network:
         ),
         shared=body.get("shared", False),
         tags=frozenset(body.get("tags") or ()),
+        project_id=body.get("project_id") or "",
+        is_external=body.get("router:external", False),
+        created_at=body.get("created_at") or "",
     )
+
+
+@_understood
+def parse_security_group(body: _Body) -> SecurityGroup:
+    """Parse a security group; its rules are not ours."""
+    return SecurityGroup(id=body["id"], name=body.get("name") or "", project_id=body.get("project_id") or "")
 
 
 @_understood

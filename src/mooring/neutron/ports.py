@@ -1,4 +1,4 @@
-"""Ports over REST: read, bind, unbind, create, delete."""
+"""Ports over REST: read, reserve, bind, unbind, create, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from mooring.errors import MooringError, NetworkUnusable, NeutronConflict, NeutronRefused, PortBusy, PortNotFound
 from mooring.neutron.api import OWN_KEYS, Binding, NewPort
-from mooring.neutron.model import EgressLimits, IpAddress, Port
+from mooring.neutron.model import BINDING_FAILED, UNBOUND, EgressLimits, IpAddress, Port
 from mooring.neutron.parse import parse_egress_limits, parse_port
 from mooring.neutron.resources import CONFLICT, NOT_FOUND, PRECONDITION_FAILED, RestResources
 
@@ -33,7 +33,10 @@ class RestPorts(RestResources):
         address: IpAddress | None = None,
         mac: str | None = None,
         device_id: str | None = None,
+        device_owner: str | None = None,
         host: str | None = None,
+        name: str | None = None,
+        project_id: str | None = None,
     ) -> tuple[Port, ...]:
         """Return the ports to which every given filter applies."""
         query = {
@@ -41,10 +44,31 @@ class RestPorts(RestResources):
             "fixed_ips": None if address is None else f"ip_address={address}",
             "mac_address": mac,
             "device_id": device_id,
+            "device_owner": device_owner,
             "binding:host_id": host,
+            "name": name,
+            "project_id": project_id,
         }
         doing = "listing ports"
         return tuple(parse_port(doing, body) for body in self._list("ports", doing, query))
+
+    def reserve(self, port: Port, *, device_id: str, device_owner: str) -> Port:
+        """Let a port that is nobody's bear a device's id, in one conditional PUT; see NeutronPorts."""
+        doing = f"reserving port {port.id} for {device_id}"
+        change = {"device_id": device_id, "device_owner": device_owner}
+        try:
+            try:
+                return self._reserved(doing, port, change)
+            except NeutronConflict as exc:
+                if exc.status != PRECONDITION_FAILED:
+                    raise
+                return self._reserved(doing, self.port(port.id), change)
+        except NeutronConflict as exc:
+            if exc.status != PRECONDITION_FAILED:
+                raise
+            raise PortBusy(port.id, f"somebody who keeps changing it ({exc.message})") from exc
+        except NeutronRefused as exc:
+            raise (PortNotFound(f"id {port.id}", _GONE) if exc.status == NOT_FOUND else exc) from exc
 
     def bind(self, port: Port, binding: Binding) -> Port:
         """Bind in one conditional PUT; see NeutronPorts."""
@@ -56,7 +80,7 @@ class RestPorts(RestResources):
                 if exc.status != PRECONDITION_FAILED:
                     raise
                 current = self.port(port.id)
-                if not _still_to_be_had(current, port):
+                if current.device_id != binding.device_id and not _still_to_be_had(current, port):
                     raise PortBusy(port.id, _user_of(current)) from exc
             return self._put(doing, "bind_port", current, _bound(current, binding))
         except NeutronConflict as exc:
@@ -101,6 +125,12 @@ class RestPorts(RestResources):
             ]
         if new.mac is not None:
             body["mac_address"] = new.mac
+        if new.device_id:
+            body["device_id"] = new.device_id
+        if new.project_id is not None:
+            body["project_id"] = new.project_id
+        if new.security_groups is not None:
+            body["security_groups"] = list(new.security_groups)
         try:
             port = self._create("ports", doing, body, new.tags, parse_port)
         except NeutronRefused as exc:
@@ -131,6 +161,14 @@ class RestPorts(RestResources):
         except MooringError:
             self.delete_port(port.id)
             raise
+
+    def _reserved(self, doing: str, port: Port, change: Mapping[str, str]) -> Port:
+        if port.device_id == change["device_id"]:
+            return port
+        # A binding that failed makes a port nobody's.
+        if port.device_id or (port.host and port.vif_type not in (UNBOUND, BINDING_FAILED)):
+            raise PortBusy(port.id, _user_of(port))
+        return self._put(doing, "reserve_port", port, change)
 
     def _put(self, doing: str, operation: str, port: Port, change: Mapping[str, object]) -> Port:
         body = self._http.send(
@@ -187,7 +225,7 @@ def _still_to_be_had(current: Port, seen: Port) -> bool:
 def _is_still_held(current: Port, bound: Port) -> bool:
     """Tell whether a port still bears what its binding wrote, be it that somebody took half of it away by hand."""
     ours = bound.host, bound.device_id
-    return (current.host, current.device_id) in {ours, (bound.host, ""), ("", bound.device_id)}
+    return (current.host, current.device_id) in {ours, (bound.host, ""), ("", bound.device_id)} - {("", "")}
 
 
 def _user_of(port: Port) -> str:

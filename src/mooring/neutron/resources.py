@@ -78,15 +78,16 @@ class RestResources:
         self, collection: str, doing: str, query: Mapping[str, str | None], tags: Iterable[str] = ()
     ) -> Iterator[Any]:
         """Yield the resources to which the filters apply; a cloud that limits its pages costs one call a page."""
+        key = collection.replace("-", "_")
         filters = [(key, value) for key, value in query.items() if value is not None]
         if wanted := ",".join(sorted(tags)):
             filters.append(("tags", wanted))
         marker: list[tuple[str, str]] = []
         while True:
-            answer = self._http.send(f"list_{collection}", doing, "GET", collection, query=filters + marker)
-            page = answer.get(collection, ())
+            answer = self._http.send(f"list_{key}", doing, "GET", collection, query=filters + marker)
+            page = answer.get(key, ())
             yield from page
-            links = answer.get(f"{collection}_links", ())
+            links = answer.get(f"{key}_links", ())
             if not page or not any(link.get("rel") == "next" for link in links):
                 return
             marker = [("marker", page[-1]["id"])]

@@ -10,10 +10,10 @@ from typing import Any
 
 from mooring.errors import MooringError, NeutronUnreachable
 from mooring.neutron.api import AGENT_TYPE, REPORTED_BY, PortNews
-from mooring.neutron.model import IpAddress, Network, Port, Subnet, SubnetPool
+from mooring.neutron.model import IpAddress, Network, Port, SecurityGroup, Subnet, SubnetPool
 from mooring.neutron.networks import RestNetworks
 from mooring.neutron.news import NewsEndpoint
-from mooring.neutron.parse import parse_network, parse_port, parse_subnet, parse_subnetpool
+from mooring.neutron.parse import parse_network, parse_port, parse_security_group, parse_subnet, parse_subnetpool
 from mooring.neutron.ports import RestPorts
 from mooring.testing.neutron_drivers import BRIDGE_AGENT, OVS_AGENT
 from mooring.testing.neutron_server import NeutronServer
@@ -112,17 +112,18 @@ class FakeNeutron(RestPorts, RestNetworks):
         segments: Sequence[tuple[str, int | None]] = (),
         mtu: int = 1500,
         shared: bool = False,
+        **attributes: object,
     ) -> Network:
         """Add a provider network: VLAN, flat (``vlan`` None), a tunnel (``physical_network`` None), or multi-provider.
 
         ``segments`` are (physical_network, VLAN) pairs and replace the two single values.
         """
-        attributes: dict[str, Any] = {"name": name, "mtu": mtu, "shared": shared}
+        body: dict[str, Any] = {"name": name, "mtu": mtu, "shared": shared, **attributes}
         if segments:
-            attributes["segments"] = [_segment(*pair) for pair in segments]
+            body["segments"] = [_segment(*pair) for pair in segments]
         else:
-            attributes |= _segment(physical_network, vlan)
-        return parse_network(_BUILDING, self.server.create("networks", attributes))
+            body |= _segment(physical_network, vlan)
+        return parse_network(_BUILDING, self.server.create("networks", body))
 
     def add_subnet(self, network: Network, cidr: str = "10.10.0.0/24", **attributes: object) -> Subnet:
         """Add a subnet; its gateway is the first address unless ``gateway_ip`` says otherwise."""
@@ -154,6 +155,10 @@ class FakeNeutron(RestPorts, RestNetworks):
             )
             body["fixed_ips"] = [{"subnet_id": subnet["id"], "ip_address": str(address)}]
         return parse_port(_BUILDING, self.server.create("ports", body))
+
+    def add_security_group(self, name: str, **attributes: object) -> SecurityGroup:
+        """Add a security group of a project (``project_id``)."""
+        return parse_security_group(_BUILDING, self.server.create("security-groups", {"name": name, **attributes}))
 
     def change_port(self, port_id: str, **change: object) -> Port:
         """Change a port as its owner or an operator might, by the API's names (``**{"binding:host_id": ...}``)."""

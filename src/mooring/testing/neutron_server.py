@@ -29,6 +29,9 @@ _TOLD_OF_NETWORKS: Final = {"mtu", "qos_policy_id"}
 """The changes of bound ports, and of networks, that agents are told of; that a port was bound is told, too."""
 _PROFILE_LIMIT: Final = 4095
 
+PROJECT: Final = "demo"
+"""Whose a network or a port is that nobody says otherwise of."""
+
 
 class NeutronServer:
     """The tables of a Neutron and the rules between them. ``calls`` has the operation of every request, in order.
@@ -41,7 +44,8 @@ class NeutronServer:
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Resource]] = {
-            name: {} for name in ("networks", "subnets", "subnetpools", "ports", "policies", "agents")
+            name: {}
+            for name in ("networks", "subnets", "subnetpools", "ports", "policies", "agents", "security-groups")
         }
         self.calls: list[str] = []
         self.listeners: list[Callable[[str, Mapping[str, Any]], None]] = []
@@ -195,9 +199,8 @@ class NeutronServer:
         kind = SINGULAR.get(path[0], "")
         match verb, path:
             case "GET", [collection]:
-                return {
-                    collection: [self._view(item) for item in self.tables[collection].values() if _matches(item, query)]
-                }
+                found = [self._view(item) for item in self.tables[collection].values() if _matches(item, query)]
+                return {collection.replace("-", "_"): found}
             case "GET", [collection, item_id]:
                 return {kind: self._view(self._find(collection, item_id))}
             case "POST", [collection]:
@@ -274,6 +277,8 @@ class NeutronServer:
                 return self._create_subnetpool(given)
             case "policies":
                 return self._insert("policies", {"rules": [], **given})
+            case "security-groups":
+                return self._insert("security-groups", {"name": "", "project_id": PROJECT, **given})
             case _:
                 return self._create_port(given)
 
@@ -283,9 +288,17 @@ class NeutronServer:
             "provider:physical_network": "physnet1",
             "provider:segmentation_id": 1000 + next(self._numbers),
         }
-        return self._insert(
-            "networks", {"name": "", "mtu": 1500, "shared": False, "qos_policy_id": None, **segment, **given}
-        )
+        defaults: Resource = {
+            "name": "",
+            "mtu": 1500,
+            "shared": False,
+            "router:external": False,
+            "qos_policy_id": None,
+            "project_id": PROJECT,
+            # Later ones are younger.
+            "created_at": f"2026-01-01T00:00:00.{next(self._numbers):06}Z",
+        }
+        return self._insert("networks", {**defaults, **segment, **given})
 
     def _create_subnetpool(self, given: Mapping[str, Any]) -> Resource:
         return self._insert("subnetpools", {"name": "", "shared": False, **given})
@@ -310,6 +323,8 @@ class NeutronServer:
             "port_security_enabled": True,
             "trusted": None,
             "qos_policy_id": None,
+            "project_id": PROJECT,
+            "security_groups": [],
             "binding:vnic_type": "normal",
             "binding:profile": {},
             "binding:host_id": "",
