@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import structlog
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, clear_contextvars
-from waitress import create_server
-from waitress.task import ThreadedTaskDispatcher
 
 from mooring.errors import (
     EdgeFailure,
@@ -33,6 +30,7 @@ from mooring.errors import (
     StateFileUnusable,
 )
 from mooring.libnetwork.protocol import Message, NoArguments
+from mooring.process.server import Server
 
 MAX_BODY: Final = 1 << 20
 MEDIA_TYPE: Final = "application/vnd.docker.plugins.v1.2+json"
@@ -45,11 +43,6 @@ STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     StateFileUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The answer to each error. Never 404, which the engine reads as "this plugin does not know the call"."""
-
-# More than Docker makes at once, and fewer than a process may have files open: 1024, unless it asks for more.
-_CONNECTIONS: Final = 500
-_ROUND_S: Final = 10.0
-_GRACE_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -128,29 +121,8 @@ def _refusal(status: HTTPStatus, message: str) -> tuple[HTTPStatus, str]:
     return status, json.dumps({"Err": message, "Error": message})
 
 
-class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
-    """Has a thread for each call: however many Joins wait for Neutron, a removal is answered at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._adding = threading.Lock()
-
-    def add_task(self, task: object) -> None:
-        with self._adding:
-            with self.lock:
-                needed = self.active_count + len(self.queue) + 1
-                running = len(self.threads) - self.stop_count
-            if needed > running:
-                self.set_thread_count(needed)
-            super().add_task(task)
-
-
-class PluginServer:
-    """Serves the application on a unix socket until it is stopped.
-
-    Each connection carries one call. What was accepted when the server stops is answered, and what was not waits in
-    the socket for whoever serves it next: no call can be lost in between.
-    """
+class PluginServer(Server):
+    """Serves Docker's calls on a unix socket until it is stopped. Each connection carries one call."""
 
     def __init__(
         self,
@@ -162,57 +134,10 @@ class PluginServer:
     ) -> None:
         """Take over a listening socket, be it from ``listen`` or from systemd.
 
-        ``patience_s`` (seconds) is how long ``run`` waits for the last answers when it is stopped: longer than the
-        longest Join, which waits for Neutron and the kernel. ``on_round`` is called every ten seconds at least while
-        the server lives.
+        ``patience_s`` is longer than the longest Join, which waits for Neutron and the kernel.
         """
-        self._patience_s = patience_s
-        self._on_round = on_round
-        self._channels: dict[int, Any] = {}
-        self._stopping = threading.Event()
-        self._server = create_server(
-            app,
-            map=self._channels,
-            sockets=[listener],
-            connection_limit=_CONNECTIONS,
-            _dispatcher=_Threads(),
-            max_request_body_size=MAX_BODY + 1,
-        )
-
-    def run(self) -> None:
-        """Serve; returns after ``stop``, when the calls under way are answered or have taken too long."""
-        while not self._stopping.is_set():
-            self._look(_ROUND_S)
-        self._drain()
-        self._server.task_dispatcher.shutdown(timeout=1)
-        self._server.close()
-        for channel in list(self._channels.values()):
-            channel.close()
-
-    def _look(self, timeout_s: float) -> None:
-        """Wait until a connection wants something, or for a while, and serve it."""
-        self._on_round()
-        # poll, for select knows no file descriptor above 1023
-        self._server.asyncore.loop(timeout=timeout_s, use_poll=True, map=self._channels, count=1)
-
-    def _drain(self) -> None:
-        """Answer those whose connection was accepted; one that has asked nothing for a second will not any more."""
-        self._server.accepting = False
-        began = time.monotonic()
-        while self._waiting(grace=time.monotonic() - began < _GRACE_S):
-            if time.monotonic() - began > self._patience_s:
-                log.warning("stop.calls-cut-off", waited_s=self._patience_s)
-                return
-            self._look(min(_GRACE_S, self._patience_s))
-
-    def _waiting(self, *, grace: bool) -> bool:
-        channels = self._server.active_channels.values()
-        return any(grace or channel.requests or channel.request or channel.total_outbufs_len for channel in channels)
-
-    def stop(self) -> None:
-        """Make ``run`` return. May be called from any thread and from a signal handler."""
-        self._stopping.set()
-        self._server.pull_trigger()
+        # The application says itself what is wrong with a body that is too large, if it learns of it.
+        super().__init__(app, listener, max_body=MAX_BODY + 1, patience_s=patience_s, on_round=on_round)
 
 
 def listen(path: Path) -> socket.socket:
