@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from mooring.cli.output import format_option, show
+from mooring.cli.service.options import access_options, open_service
+from mooring.cli.service.views import show_devices
 from mooring.config.load import load
 
 EXIT_FAILED = 1
@@ -22,10 +24,20 @@ def pci() -> None:
 
 
 @pci.command("list")
+@click.option("--all", "everywhere", is_flag=True, help="Of every host, as the service knows them (administrators).")
+@access_options
 @format_option
 @click.pass_obj
-def pci_list(config_files: tuple[Path, ...] | None, output_format: str) -> None:
+def pci_list(
+    config_files: tuple[Path, ...] | None, /, *, everywhere: bool, output_format: str, **access: str | None
+) -> None:
     """List the PFs and VFs that this host may hand out: which state, whose port."""
+    if everywhere:
+        client = open_service(**access)
+        show_devices(
+            [(host.hostname, it) for host in client.hosts() for it in client.devices(host.hostname)], output_format
+        )
+        return
     from mooring.attach.drivers.registry import load_port_drivers  # noqa: PLC0415
     from mooring.cli.listings import device_listing  # noqa: PLC0415
     from mooring.node.devices import look_at_devices  # noqa: PLC0415

@@ -34,6 +34,12 @@ class Access:
     token: str | None = None
     cloud: str | None = None
 
+    @property
+    def project(self) -> str | None:
+        """The project that user:project:role names."""
+        _, separator, scope = (self.token or "").partition(":")
+        return scope.partition(":")[0] if separator else None
+
 
 def open_adapter(access: Access) -> Adapter:
     """Return a way to the service; asks nobody yet. Raises InvalidConfiguration when it is not known who asks."""

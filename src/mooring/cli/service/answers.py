@@ -63,7 +63,7 @@ class Attachment(Answer):
     """A port in a container."""
 
     net_id: str
-    port_id: str
+    port_id: str | None = None
     fixed_ips: tuple[FixedIp, ...] = ()
 
 
@@ -97,6 +97,20 @@ class Service(Answer):
     forced_down: bool = False
     availability_zone: str | None = None
     last_seen_up: str | None = None
+
+
+class Device(Answer):
+    """A PCI device of a host."""
+
+    address: str
+    dev_type: str
+    status: str
+    parent: str | None = None
+    physical_network: str | None = None
+    numa_node: int | None = None
+    container: str | None = None
+    holder: str | None = None
+    detail: str = ""
 
 
 class Image(Answer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +18,7 @@ from mooring.cli.service.answers import (
     Answer,
     Attachment,
     Container,
+    Device,
     Execution,
     Host,
     Image,
@@ -30,6 +30,7 @@ from mooring.errors import ServiceRefused, ServiceUnreachable
 _Kind = TypeVar("_Kind", bound=Answer)
 _Query = Mapping[str, object]
 
+_NODE: Final = "mooring-node"
 _PAGE: Final = 100
 # A command inside a container may take its time; who waits for it may interrupt.
 _LONG_S: Final = 3600.0
@@ -50,8 +51,10 @@ class ServiceClient:
     A container goes by its name or its uuid. Changes return before they are done; see ``Accepted``.
     """
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, *, project: str | None = None) -> None:
+        """``project`` is the caller's where no token of Keystone's says it."""
         self._adapter = adapter
+        self._project = project
 
     # Containers
 
@@ -86,8 +89,9 @@ class ServiceClient:
 
     def execute(self, key: str, command: tuple[str, ...]) -> Execution:
         """Run a command in a container; returns when it has ended."""
-        words = {"command": shlex.join(command), "run": True, "interactive": False}
-        answer = self._call("run a command", "POST", _path("containers", key, "execute"), query=words, seconds=_LONG_S)
+        # In the body, which no log has.
+        path, words = _path("containers", key, "execute"), {"command": list(command)}
+        answer = self._call("run a command", "POST", path, body=words, seconds=_LONG_S)
         return _parsed(answer, Execution)
 
     def top(self, key: str) -> Processes:
@@ -123,17 +127,22 @@ class ServiceClient:
         """Return a host by its name or uuid."""
         return _parsed(self._call("show a host", "GET", _path("hosts", key)), Host)
 
+    def devices(self, host: str) -> tuple[Device, ...]:
+        """Return the PCI devices of a host, a PF above its VFs."""
+        return self._each(self._call("list devices", "GET", _path("hosts", host, "devices")), "devices", Device)
+
     def services(self) -> tuple[Service, ...]:
         """Return the daemons of the service."""
         return self._each(self._call("list services", "GET", "/services"), "services", Service)
 
-    def set_service(self, verb: str, body: Mapping[str, object]) -> None:
-        """Enable, disable or force down (``verb``) a host's daemon."""
-        self._call(f"{verb} a service".replace("_", " "), "PUT", f"/services/{verb}", body=body)
+    def set_service(self, host: str, verb: str, query: _Query = _NOTHING) -> None:
+        """Have new containers come to a host or not (``enable``, ``disable``), or take it for gone (``force_down``)."""
+        named = {"host": host, "binary": _NODE, **query}
+        self._call(f"{verb} a host".replace("_", " "), "PUT", f"/services/{verb}", query=named)
 
-    def forget_service(self, host: str, binary: str) -> None:
+    def forget_service(self, host: str) -> None:
         """Forget a host that is gone for good."""
-        self._call("forget a service", "DELETE", "/services", query={"host": host, "binary": binary})
+        self._call("forget a host", "DELETE", "/services", query={"host": host, "binary": _NODE})
 
     def images(self) -> tuple[Image, ...]:
         """Return the images that hosts have."""
@@ -149,8 +158,10 @@ class ServiceClient:
         self._call("set a quota", "PUT", _path("quotas", project), body=limits)
 
     def own_project(self) -> str | None:
-        """Return the project that the caller's token of Keystone is for."""
-        with service_errors("find out your project"):
+        """Return the caller's project; None where only the service knows."""
+        if self._project is not None:
+            return self._project
+        with service_errors("cannot find out your project"):
             project: str | None = self._adapter.get_project_id()
             return project
 

@@ -14,8 +14,6 @@ from mooring.errors import InvalidRequest
 if TYPE_CHECKING:
     from mooring.cli.service.client import ServiceClient
 
-_NODE = "mooring-node"
-
 
 @click.group()
 def host() -> None:
@@ -57,7 +55,7 @@ def list_services(client: ServiceClient, *, output_format: str) -> None:
 @with_service
 def enable(client: ServiceClient, *, name: str) -> None:
     """Give HOST new containers again."""
-    client.set_service("enable", {"host": name, "binary": _NODE})
+    client.set_service(name, "enable")
 
 
 @service.command()
@@ -66,8 +64,7 @@ def enable(client: ServiceClient, *, name: str) -> None:
 @with_service
 def disable(client: ServiceClient, *, name: str, reason: str | None) -> None:
     """Give HOST no new containers; those that are there go on."""
-    why = {"disabled_reason": reason} if reason else {}
-    client.set_service("disable", {"host": name, "binary": _NODE, **why})
+    client.set_service(name, "disable", {"disabled_reason": reason} if reason else {})
 
 
 @service.command("force-down")
@@ -80,7 +77,7 @@ def force_down(client: ServiceClient, *, name: str, unset: bool) -> None:
     Its containers can then be taken away by force, and their ports and devices are free. Never say so of a host that
     may still run: two containers would have one port.
     """
-    client.set_service("force_down", {"host": name, "binary": _NODE, "forced_down": not unset})
+    client.set_service(name, "force_down", {"forced_down": not unset})
 
 
 @service.command()
@@ -88,7 +85,7 @@ def force_down(client: ServiceClient, *, name: str, unset: bool) -> None:
 @with_service
 def forget(client: ServiceClient, *, name: str) -> None:
     """Forget HOST, which is gone for good and has no containers."""
-    client.forget_service(name, _NODE)
+    client.forget_service(name)
 
 
 @click.group()

@@ -13,20 +13,33 @@ if TYPE_CHECKING:
     from mooring.cli.service.client import Accepted, ServiceClient
 
 
-def with_service(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the service is, and its client as the first argument."""
+def access_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the service is and who asks, as ``open_service`` takes them."""
+    cloud = click.option("--os-cloud", metavar="NAME", help="Cloud of clouds.yaml. Default: OS_CLOUD, OS_ variables.")
+    token = click.option(
+        "--token", envvar="MOORING_TOKEN", help="Token of Keystone, or user:project:role (MOORING_TOKEN)."
+    )
+    endpoint = click.option("--endpoint", envvar="MOORING_ENDPOINT", help="The service's URL (MOORING_ENDPOINT).")
+    return cloud(token(endpoint(command)))
 
-    @click.option("--os-cloud", metavar="NAME", help="Cloud of clouds.yaml. Default: OS_CLOUD, or the OS_ variables.")
-    @click.option("--token", envvar="MOORING_TOKEN", help="Token of Keystone, or user:project:role (MOORING_TOKEN).")
-    @click.option("--endpoint", envvar="MOORING_ENDPOINT", help="The service's URL (MOORING_ENDPOINT).")
+
+def open_service(*, endpoint: str | None, token: str | None, os_cloud: str | None) -> ServiceClient:
+    """Return the service's client. Raises InvalidConfiguration when it is not known where it is, or who asks."""
+    # What speaks HTTP is large, and the commands that only look at the host do without it.
+    from mooring.cli.service.access import Access, open_adapter  # noqa: PLC0415
+    from mooring.cli.service.client import ServiceClient  # noqa: PLC0415
+
+    access = Access(endpoint=endpoint, token=token, cloud=os_cloud)
+    return ServiceClient(open_adapter(access), project=access.project)
+
+
+def with_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``access_options``, and the service's client as the first argument."""
+
+    @access_options
     @functools.wraps(command)
     def reaching(*, endpoint: str | None, token: str | None, os_cloud: str | None, **words: Any) -> None:  # noqa: ANN401
-        # What speaks HTTP is large, and the commands that only look at the host do without it.
-        from mooring.cli.service.access import Access, open_adapter  # noqa: PLC0415
-        from mooring.cli.service.client import ServiceClient  # noqa: PLC0415
-
-        adapter = open_adapter(Access(endpoint=endpoint, token=token, cloud=os_cloud))
-        command(ServiceClient(adapter), **words)
+        command(open_service(endpoint=endpoint, token=token, os_cloud=os_cloud), **words)
 
     return reaching
 

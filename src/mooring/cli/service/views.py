@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from mooring.cli.output import Format, Listing, show, show_json
-from mooring.cli.service.answers import Action, Answer, Attachment, Container, Host, Image, Service
+from mooring.cli.service.answers import Action, Answer, Attachment, Container, Device, Host, Image, Service
 
 _Kind = TypeVar("_Kind", bound=Answer)
 _Columns = Sequence[tuple[str, Callable[[_Kind], object]]]
@@ -50,6 +50,17 @@ SERVICES: _Columns[Service] = (
     ("Last seen", lambda it: it.last_seen_up),
     ("Reason", lambda it: it.disabled_reason),
 )
+_DEVICES: _Columns[Device] = (
+    ("Address", lambda it: it.address),
+    ("Type", lambda it: it.dev_type.removeprefix("type-")),
+    ("PF", lambda it: it.parent),
+    ("Physical network", lambda it: it.physical_network),
+    ("NUMA", lambda it: it.numa_node),
+    ("Status", lambda it: it.status),
+    ("Container", lambda it: it.container),
+    ("Port", lambda it: it.holder),
+    ("Reason", lambda it: it.detail),
+)
 IMAGES: _Columns[Image] = (
     ("Image", lambda it: it.image_id),
     ("Repository", lambda it: it.repo),
@@ -57,6 +68,16 @@ IMAGES: _Columns[Image] = (
     ("Size", lambda it: it.size),
     ("Host", lambda it: it.host),
 )
+
+
+def show_devices(found: Iterable[tuple[str, Device]], output_format: str) -> None:
+    """Print devices, each with the name of its host."""
+    if output_format == Format.JSON:
+        show_json([{"host": host, **device.model_dump(mode="json")} for host, device in found])
+        return
+    rows = [(host, *(_cell(value(device)) for _, value in _DEVICES)) for host, device in found]
+    headings = ("Host", *(heading for heading, _ in _DEVICES))
+    show(Listing(headings=headings, rows=rows, empty="no host has a device that its device spec admits"), output_format)
 
 
 def show_answers(answers: Iterable[_Kind], columns: _Columns[_Kind], output_format: str, *, empty: str) -> None:
