@@ -56,11 +56,12 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         *("mooring.host.kernel", "mooring.host.failures", "mooring.host.settings", "mooring.host.resizing"),
         "mooring.host.vf_info",
         *("mooring.neutron.ports", "mooring.neutron.networks", "mooring.neutron.resources", "mooring.neutron.parse"),
-        "mooring.neutron.news",
+        *("mooring.neutron.news", "mooring.container", "mooring.node.containers.runtime"),
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),
         *("mooring.attach", "mooring.libnetwork", "mooring.container", "mooring.rpc", "mooring.process"),
+        "mooring.statefile",
     ),
     "mooring.cli": ("mooring",),
     "mooring.__main__": ("mooring.cli",),
