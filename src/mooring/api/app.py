@@ -172,8 +172,7 @@ def _allowed_methods(error: HTTPException) -> dict[str, str]:
 def _add_documents(app: Flask) -> None:
     _add(app, ["GET"], "/", lambda: _reply(versions_document(_root()), HTTPStatus.OK))
     _add(app, ["GET"], _PREFIX, lambda: _reply(version_document(_root()), HTTPStatus.OK))
-    document = openapi_document(ROUTES)
-    _add(app, ["GET"], "/openapi.json", lambda: _reply(document, HTTPStatus.OK))
+    _add(app, ["GET"], "/openapi.json", lambda: _reply(openapi_document(ROUTES), HTTPStatus.OK))
 
 
 def _answering(core: Core, route: Route) -> Callable[..., Response]:

@@ -27,6 +27,8 @@ Identify = Callable[[Mapping[str, Any]], Identity | None]
 ADMINISTRATOR: Final = Identity(user_id="admin", project_id="admin", roles=frozenset({"admin"}))
 """Who sends, without Keystone, a token that names nobody: ``openstack --os-auth-type none`` sends ``notused``."""
 
+_LONGEST: Final = 255
+
 
 def identification(settings: ControllerSettings) -> Identify:
     """Return the way in which requests are known."""
@@ -53,7 +55,7 @@ def _by_own_word(environ: Mapping[str, Any]) -> Identity | None:
     if not separator:
         return ADMINISTRATOR
     project, _, role = scope.partition(":")
-    if not user or not project:
+    if not user or not project or len(token) > _LONGEST:
         return None
     return Identity(user_id=user, project_id=project, roles=frozenset({role or "member"}))
 

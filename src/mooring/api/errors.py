@@ -32,22 +32,25 @@ HTTP_STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
         HTTPStatus.BAD_REQUEST,
     ),
     **dict.fromkeys(
-        (errors.PortNotFound, errors.ContainerNotFound, errors.HostNotFound, errors.ActionNotFound),
+        (
+            *(errors.PortNotFound, errors.NetworkNotFound),
+            *(errors.ContainerNotFound, errors.HostNotFound, errors.ActionNotFound),
+        ),
         HTTPStatus.NOT_FOUND,
     ),
     **dict.fromkeys(
         (
-            *(errors.NameAmbiguous, errors.NameTaken, errors.WrongState),
+            *(errors.NameAmbiguous, errors.NameTaken, errors.WrongState, errors.NoNetwork),
             *(errors.NoValidHost, errors.ClaimLost, errors.Outdated),
         ),
         HTTPStatus.CONFLICT,
     ),
     **dict.fromkeys((errors.QuotaExceeded, errors.PolicyForbids), HTTPStatus.FORBIDDEN),
-    # These are a node's: its operations end in a container's status_reason, not in an answer.
+    # These are a node's, whose operations end in a container's status_reason, and the command line's.
     **dict.fromkeys(
         (
             *(errors.EdgeFailure, errors.KernelRefused, errors.DeviceGone, errors.SwitchRefused, errors.NotClean),
-            *(errors.NodeUnreachable, errors.StateFileUnusable),
+            *(errors.NodeUnreachable, errors.StateFileUnusable, errors.ServiceUnreachable, errors.ServiceRefused),
         ),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     ),

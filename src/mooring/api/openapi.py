@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -52,8 +53,9 @@ _ALWAYS: Final = (
 )
 
 
-def openapi_document(routes: Iterable[Route]) -> dict[str, Any]:
-    """Return the document of a table of routes (OpenAPI 3.1)."""
+@cache
+def openapi_document(routes: tuple[Route, ...]) -> Mapping[str, Any]:
+    """Return the document of a table of routes (OpenAPI 3.1). Made when it is first asked for: it takes a while."""
     schemas: dict[str, Any] = {"Error": _ERROR, "IdentityError": _IDENTITY_ERROR}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

@@ -77,7 +77,8 @@ class Policy:
         try:
             self._enforcer.load_rules()
             self._enforcer.check_rules(raise_on_violation=True)
-        except (ValueError, InvalidDefinitionError) as exc:
+        except (ValueError, AttributeError, TypeError, InvalidDefinitionError) as exc:
+            # oslo.policy does not look whether the file is a mapping of texts.
             raise InvalidConfiguration(f"[oslo_policy] policy_file {policy_file}: {exc}") from exc
 
     def allows(self, rule: str, identity: Identity) -> bool:

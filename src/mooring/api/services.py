@@ -102,7 +102,7 @@ def _view(host: Host, silent_since: datetime) -> ServiceView:
         binary=BINARY,
         state="down" if host.forced_down or host.seen_at < silent_since else "up",
         disabled=host.disabled,
-        disabled_reason=host.disabled_reason,
+        disabled_reason=host.disabled_reason or None,
         forced_down=host.forced_down,
         report_count=host.report_count,
         availability_zone=host.facts.availability_zone,
@@ -113,11 +113,11 @@ def _view(host: Host, silent_since: datetime) -> ServiceView:
 
 
 def _enable(call: Call[ServiceQuery, None]) -> ChangedServiceView:
-    # An empty reason takes the former one away; None would leave it.
-    return _changed(call.core.store.set_host(_host(call), disabled=False, disabled_reason=""))
+    return _changed(call.core.store.set_host(_host(call), disabled=False))
 
 
 def _disable(call: Call[DisableQuery, None]) -> ChangedServiceView:
+    # None would leave the reason of an earlier time.
     reason = call.query.disabled_reason or ""
     return _changed(call.core.store.set_host(_host(call), disabled=True, disabled_reason=reason))
 
