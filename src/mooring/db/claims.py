@@ -1,0 +1,62 @@
+"""Claims: a container gets a host and all its devices there, or nothing.
+
+Whoever claims on a host locks the host's row first, and so does who writes what a node reports. Everything that decides
+(the operator's word, what is promised, whose a device and its relatives are) is read after that, under READ COMMITTED,
+so it is what the one before has committed: two claims, one of a PF and one of its VF, cannot pass each other. Claims on
+different hosts do not meet. Locks are taken in the order host, container, devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from mooring.container.model import ClaimedDevice, Container
+from mooring.db import owners
+from mooring.db.api import Capacity, Host
+from mooring.db.containers import write_if_unchanged
+from mooring.db.tables import hosts
+from mooring.db.usage import used_on
+from mooring.errors import ClaimLost
+
+
+def claim(
+    db: Connection, container: Container, *, host: Host, picks: Mapping[str, ClaimedDevice], capacity: Capacity
+) -> Container:
+    """See Containers."""
+    _lock_willing_host(db, host)
+    placed = write_if_unchanged(db, _with_picks(replace(container, host=host.name), picks))
+    _require_room(db, host, capacity)
+    for request, device in sorted(picks.items(), key=lambda pick: pick[1].row):
+        if not owners.take(db, container, request, device, host_row=host.row):
+            raise ClaimLost(host.name, device.address)
+    return placed
+
+
+def _lock_willing_host(db: Connection, host: Host) -> None:
+    query = select(hosts.c.disabled, hosts.c.forced_down).where(hosts.c.id == host.row)
+    # A key share would do for rows that refer to the host: those do not matter here.
+    row = db.execute(query.with_for_update(key_share=True)).one_or_none()
+    if row is None or row.disabled or row.forced_down:
+        raise ClaimLost(host.name, "of any kind (the host is disabled, down or gone)")
+
+
+def _with_picks(container: Container, picks: Mapping[str, ClaimedDevice]) -> Container:
+    return replace(
+        container,
+        interfaces=tuple(replace(each, device=picks.get(each.id, each.device)) for each in container.interfaces),
+        aliases=tuple(replace(each, device=picks.get(each.id, each.device)) for each in container.aliases),
+    )
+
+
+def _require_room(db: Connection, host: Host, capacity: Capacity) -> None:
+    """Raise ClaimLost when the containers of a host, the one that was just written included, are promised too much."""
+    if capacity == Capacity():
+        return
+    used = used_on(db, [host.name]).get(host.name)
+    if used and (
+        used.cpu > capacity.cpus or used.memory_mib > capacity.memory_mib or used.disk_gib > capacity.disk_gib
+    ):
+        raise ClaimLost(host.name, "of any kind (the host has promised its processors, memory or disk to others)")

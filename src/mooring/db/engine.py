@@ -1,0 +1,198 @@
+"""The way to the database: connections, transactions, and the one door through which its failures enter."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from mooring.errors import DatabaseUnavailable, InvalidConfiguration, InvalidRequest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONNECT_S: Final = 5
+# Nobody waits longer for an answer, nor for who stopped in the middle of a transaction.
+_ANSWER_S: Final = 30
+_LOCK_S: Final = 10
+_POOL: Final = {"pool_size": 16, "max_overflow": 16, "pool_timeout": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+_ATTEMPTS: Final = 6
+_LONGEST_PAUSE_S: Final = 0.05
+# Serialization failure and deadlock of PostgreSQL, deadlock and lock wait of MariaDB: the transaction is undone.
+_AGAIN: Final = frozenset({"40001", "40P01", "1213", "1205"})
+# No such table or column.
+_OTHER_FORM: Final = frozenset({"42P01", "42703", "1146", "1054"})
+
+_WRITES: Final = "mooring_writes"
+
+
+class Database:
+    """A database that transactions are made in. Safe to use from several threads; connects when it is first asked."""
+
+    def __init__(self, url: str) -> None:
+        """Raise InvalidConfiguration for a URL that names no database that is served."""
+        self.engine = _make_engine(_read_url(url))
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self.engine.dispose()
+
+    def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work that changes nothing."""
+        with database_errors(), self.engine.connect() as connection, connection.begin():
+            return work(connection, *args, **kwargs)
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work in one transaction: all of it or, when it raises, none.
+
+        Done again when others came between in a way that only the database can tell: a deadlock, or a key that was
+        free when it was looked for and is another's now.
+        """
+        with database_errors():
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    with self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+                        return work(connection, *args, **kwargs)
+                except exc.DBAPIError as problem:
+                    if attempt == _ATTEMPTS or not _helps_to_repeat(problem):
+                        raise
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_S * attempt))  # noqa: S311 - spreads those who collided
+        raise AssertionError
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn the failures of SQLAlchemy into ours. The text of a failure may quote values, its first line does not."""
+    try:
+        yield
+    except exc.DataError as problem:
+        raise InvalidRequest(f"the database cannot hold a value of the request: {_reason(problem)}") from problem
+    except exc.TimeoutError as problem:
+        raise DatabaseUnavailable("all connections to it are in use") from problem
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.ProgrammingError) as problem:
+        if _has_other_form(problem):
+            raise DatabaseUnavailable(
+                "its tables are not there, or another version's: run 'mooring db upgrade'"
+            ) from problem
+        if isinstance(problem, exc.ProgrammingError):
+            raise
+        raise DatabaseUnavailable(_reason(problem)) from problem
+
+
+def _reason(problem: exc.DBAPIError) -> str:
+    lines = str(problem.orig).strip().splitlines()
+    return lines[0] if lines else type(problem.orig).__name__
+
+
+def _code(problem: exc.DBAPIError) -> str:
+    """Return the error's number: SQLSTATE of PostgreSQL, MariaDB's own."""
+    orig: Any = problem.orig
+    return getattr(orig, "sqlstate", None) or str(next(iter(getattr(orig, "args", ())), ""))
+
+
+def _helps_to_repeat(problem: exc.DBAPIError) -> bool:
+    return isinstance(problem, exc.IntegrityError) or _code(problem) in _AGAIN
+
+
+def _has_other_form(problem: exc.DBAPIError) -> bool:
+    return _code(problem) in _OTHER_FORM or _code(problem).startswith(("no such table", "no such column"))
+
+
+def _read_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+        return url.set(drivername=_DRIVERS[url.get_backend_name()])
+    except (exc.ArgumentError, KeyError) as problem:
+        # The value holds a password.
+        raise InvalidConfiguration(
+            "[database] connection (secret, not shown) names none of the databases that are served: "
+            + ", ".join(_DRIVERS)
+        ) from problem
+
+
+def _make_engine(url: URL) -> Engine:
+    match url.get_backend_name():
+        case "sqlite":
+            return _sqlite(url)
+        case "postgresql":
+            options = {
+                "statement_timeout": _ANSWER_S,
+                "lock_timeout": _LOCK_S,
+                "idle_in_transaction_session_timeout": _ANSWER_S,
+            }
+            settings = " ".join(f"-c {name}={seconds * 1000}" for name, seconds in options.items())
+            return create_engine(
+                url,
+                connect_args={
+                    "connect_timeout": _CONNECT_S,
+                    "options": settings,
+                    "keepalives_idle": _ANSWER_S,
+                    "tcp_user_timeout": _ANSWER_S * 1000,
+                    "application_name": "mooring",
+                },
+                **_POOL,
+            )
+        case _:
+            return create_engine(
+                url,
+                # What others have committed is to be seen, as in PostgreSQL.
+                isolation_level="READ COMMITTED",
+                connect_args={
+                    "connect_timeout": _CONNECT_S,
+                    "read_timeout": _ANSWER_S,
+                    "write_timeout": _ANSWER_S,
+                    "init_command": f"SET innodb_lock_wait_timeout={_LOCK_S}, idle_transaction_timeout={_ANSWER_S}",
+                },
+                **_POOL,
+            )
+
+
+def _sqlite(url: URL) -> Engine:
+    arguments = {"check_same_thread": False, "timeout": _ANSWER_S}
+    if url.database in {None, "", ":memory:"}:
+        # All of it is in one connection, which one thread after the other gets.
+        engine = create_engine(
+            url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=_ANSWER_S, connect_args=arguments
+        )
+    else:
+        _make_private(Path(str(url.database)))
+        engine = create_engine(url, poolclass=QueuePool, **(_POOL | {"pool_pre_ping": False}), connect_args=arguments)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, for it will hold what nobody else may read: environments with passwords."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as problem:
+        raise DatabaseUnavailable(f"its file {path} cannot be made or opened: {problem.strerror}") from problem
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - sqlite3's, which is an edge
+    connection.isolation_level = None  # transactions are ours, see below
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # One that reads first and writes later could not be carried on when another has written meanwhile.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

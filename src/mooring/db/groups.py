@@ -1,0 +1,114 @@
+"""Devices that are alike, counted: what "how many are free" is answered with, for hosts and for administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Self
+
+from sqlalchemy import ColumnElement, Connection, case, func, select
+
+from mooring.db.owners import IS_OPEN, in_use
+from mooring.db.rows import AnyRow
+from mooring.db.tables import devices
+from mooring.pci.requests import DeviceKind, DeviceRequest, ProductSpec
+
+_CARD: Final = case((devices.c.kind == DeviceKind.VF.value, devices.c.parent), else_=devices.c.address).label("card")
+
+ALIKE: Final = (
+    devices.c.host,
+    _CARD,
+    devices.c.kind,
+    devices.c.vendor_id,
+    devices.c.product_id,
+    devices.c.physical_network,
+    devices.c.numa_node,
+    devices.c.trusted,
+    devices.c.vf_driver,
+)
+"""The columns of a Likeness."""
+
+
+class Likeness(NamedTuple):
+    """What devices of a group have in common. Those with one ``card``, the address of a PF, may block each other."""
+
+    host: int
+    card: str
+    kind: DeviceKind
+    vendor_id: str
+    product_id: str
+    physical_network: str | None
+    numa_node: int | None
+    trusted: bool
+    vf_driver: str | None
+
+    @classmethod
+    def read(cls, row: AnyRow) -> Self:
+        """Return what the device or the group of a row is like."""
+        return cls(
+            host=row.host,
+            card=row.card,
+            kind=DeviceKind(row.kind),
+            vendor_id=row.vendor_id,
+            product_id=row.product_id,
+            physical_network=row.physical_network,
+            numa_node=row.numa_node,
+            trusted=row.trusted,
+            vf_driver=row.vf_driver,
+        )
+
+    @property
+    def serves_ports(self) -> bool:
+        """Tell whether these are VFs that can make ports present."""
+        return self.kind is DeviceKind.VF and self.physical_network is not None and self.vf_driver is None
+
+    def fits(self, request: DeviceRequest) -> bool:
+        """Tell whether the devices are what a request asks for: ``owners.fits``, in Python."""
+        return (
+            self.kind is request.kind
+            and request.physical_network in (None, self.physical_network)
+            and (self.trusted or not request.trusted)
+            and request.for_program is (self.vf_driver is not None)
+            and (not request.products or any(map(self._is, request.products)))
+        )
+
+    def _is(self, product: ProductSpec) -> bool:
+        return product.vendor_id in (None, self.vendor_id) and product.product_id in (None, self.product_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Devices that are alike: how many there are, are free, and are in use by somebody."""
+
+    likeness: Likeness
+    total: int
+    free: int
+    used: int
+
+
+def count_groups(db: Connection, where: ColumnElement[bool]) -> tuple[Group, ...]:
+    """Count the devices of some hosts, all devices of each."""
+    counts = (
+        func.count().label("total"),
+        func.sum(case((IS_OPEN, 1), else_=0)).label("free"),
+        func.sum(case((in_use(devices), 1), else_=0)).label("used"),
+    )
+    rows = db.execute(select(*ALIKE, *counts).where(where).group_by(*ALIKE))
+    # MariaDB's sums are decimal numbers.
+    groups = [Group(Likeness.read(row), row.total, int(row.free), int(row.used)) for row in rows]
+    return tuple(_without_blocked(groups))
+
+
+def _without_blocked(groups: Sequence[Group]) -> Iterator[Group]:
+    """Yield groups; what the PF or the VFs of its card block is not free."""
+    used: dict[DeviceKind, set[tuple[int, str]]] = {kind: set() for kind in DeviceKind}
+    for group in groups:
+        if group.used:
+            used[group.likeness.kind].add(_card(group))
+    blocking = {DeviceKind.VF: used[DeviceKind.PF], DeviceKind.PF: used[DeviceKind.VF], DeviceKind.PCI: frozenset()}
+    for group in groups:
+        yield replace(group, free=0) if _card(group) in blocking[group.likeness.kind] else group
+
+
+def _card(group: Group) -> tuple[int, str]:
+    return group.likeness.host, group.likeness.card
