@@ -117,6 +117,8 @@ def _add_hooks(app: Flask, core: Core) -> None:
     def sign(response: Response) -> Response:
         response.headers.update(version_headers(g.version))
         response.headers["X-Openstack-Request-Id"] = g.request_id
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
         log.info(
             "api.request",
             method=request.method,
@@ -138,10 +140,7 @@ def _add_errors(app: Flask, core: Core) -> None:
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("api.failed", code=error.code, error=str(error))
-        response = _reply(told(error, g.request_id), status)
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
+        return _reply(told(error, g.request_id), status)
 
     def refused(error: HTTPException) -> Response:
         if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from keystonemiddleware.auth_token import AuthProtocol
+from werkzeug.exceptions import ServiceUnavailable
 
 from mooring.config.settings import ControllerSettings
 
@@ -22,12 +24,13 @@ class Identity:
 
 
 Identify = Callable[[Mapping[str, Any]], Identity | None]
-"""Returns who sent a request (its WSGI environment), None where that is not known."""
+"""Returns who sent a request (its WSGI environment), None where that is not known. Raises ServiceUnavailable (503)."""
 
 ADMINISTRATOR: Final = Identity(user_id="admin", project_id="admin", roles=frozenset({"admin"}))
 """Who sends, without Keystone, a token that names nobody: ``openstack --os-auth-type none`` sends ``notused``."""
 
 _LONGEST: Final = 255
+_VERDICT: Final = "mooring.keystone.verdict"
 
 
 def identification(settings: ControllerSettings) -> Identify:
@@ -38,13 +41,28 @@ def identification(settings: ControllerSettings) -> Identify:
 def guarded(app: WSGIApplication, settings: ControllerSettings) -> WSGIApplication:
     """Return an application whose requests have been checked with Keystone, where Keystone is asked.
 
-    Requests without a token, or with a wrong one, come through and are not identified: what they may see is the
-    application's matter.
+    All requests come through, with Keystone's verdict, so that the application answers all of them in its own way.
     """
-    if settings.authentication != "keystone":
-        return app
-    checked: WSGIApplication = AuthProtocol(app, {**settings.keystone_authtoken, "delay_auth_decision": True})
-    return checked
+    return _Checked(app, settings.keystone_authtoken) if settings.authentication == "keystone" else app
+
+
+class _Checked:
+    """Has keystonemiddleware judge each request; it writes who sent it over what the sender claims."""
+
+    def __init__(self, app: WSGIApplication, options: Mapping[str, str]) -> None:
+        self._app = app
+        # With a decision that is delayed, a Keystone that is away would look like a token that is wrong.
+        self._judge = AuthProtocol(_accept, {**options, "delay_auth_decision": False})
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        verdicts: list[str] = []
+        self._judge(environ, lambda status, *_: verdicts.append(status))
+        return self._app(environ | {_VERDICT: HTTPStatus(int(verdicts[0].split()[0]))}, start_response)
+
+
+def _accept(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response(f"{HTTPStatus.OK.value} {HTTPStatus.OK.phrase}", [])
+    return ()
 
 
 def _by_own_word(environ: Mapping[str, Any]) -> Identity | None:
@@ -61,7 +79,9 @@ def _by_own_word(environ: Mapping[str, Any]) -> Identity | None:
 
 
 def _by_keystone(environ: Mapping[str, Any]) -> Identity | None:
-    if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+    if environ[_VERDICT] == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise ServiceUnavailable("Keystone does not answer, so nobody can be known; try again later")
+    if environ[_VERDICT] != HTTPStatus.OK:
         return None
     user, project = environ.get("HTTP_X_USER_ID"), environ.get("HTTP_X_PROJECT_ID")
     if not user or not project:
