@@ -185,3 +185,13 @@ def test_a_memory_of_the_first_form_is_brought_up_to_date(tmp_path: Path) -> Non
     world.plugin.close()
     assert record is not None
     assert (record.network_id, record.created, record.vnic_type, record.bound) == ("n1", True, "direct", False)
+
+
+def test_a_port_whose_subnet_was_not_told_is_refused(world: World, network: Network, port: Port) -> None:
+    docker_network = bound_net(world, network)
+    world.plugin.bound_ports.keep([BoundPort(port=port, network=network, subnets=())])
+
+    with pytest.raises(DockerError, match="the controller did not tell of its subnet"):
+        world.docker.run(docker_network, options=named(port))
+
+    assert world.core.leases == {}

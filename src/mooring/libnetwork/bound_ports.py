@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from mooring.errors import MooringError, PortNotFound
+from mooring.errors import MooringError, NetworkUnusable, PortNotFound
 from mooring.neutron.model import EgressLimits, Network, Port, Subnet
 from mooring.statefile import StateFile
 
@@ -29,8 +29,10 @@ class BoundPort:
 
     @property
     def own_subnets(self) -> tuple[Subnet, ...]:
-        """The subnets that the port has an address on."""
+        """The subnets that the port has an address on; raises NetworkUnusable when one of them was not told."""
         mine = {fixed.subnet_id for fixed in self.port.fixed_ips}
+        if unknown := mine - {subnet.id for subnet in self.subnets}:
+            raise NetworkUnusable(self.network.id, f"the controller did not tell of its subnet {', '.join(unknown)}")
         return tuple(subnet for subnet in self.subnets if subnet.id in mine)
 
 
@@ -69,10 +71,14 @@ class BoundPorts:
         """
         return self._refusals.get(port_id)
 
+    def forget_refusal(self, port_id: str) -> None:
+        """Take it that a port was never refused: whoever asks next wants to know what happens from now on."""
+        self._refusals.pop(port_id, None)
+
     @contextmanager
     def noting(self, port_id: str) -> Iterator[None]:
         """Keep in mind for which reason the body fails, if it does."""
-        self._refusals.pop(port_id, None)
+        self.forget_refusal(port_id)
         try:
             yield
         except MooringError as exc:
