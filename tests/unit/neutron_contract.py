@@ -227,11 +227,21 @@ class PortContract:
     def test_a_port_moves_to_another_host_with_the_device_that_it_bears(self, world: World) -> None:
         port, hosts = reserve(world, a_port(world)), [alive_host(world), alive_host(world)]
         moved = {**OWN_PROFILE, "pci_slot": "0000:01:10.6"}
-        world.neutron.bind(port, binding_on(hosts[0], device_id="container-1"))
+        first = world.neutron.bind(port, binding_on(hosts[0], device_id="container-1"))
+        world.bus.report_devices(hosts[0], up=[port.id])
 
-        bound = world.neutron.bind(port, binding_on(hosts[1], device_id="container-1", profile=moved))
+        bound = world.neutron.bind(first, binding_on(hosts[1], device_id="container-1", profile=moved))
 
         assert (bound.host, bound.vif_type, bound.profile) == (hosts[1], "hw_veb", moved)
+
+    def test_who_does_not_know_that_a_port_has_moved_does_not_move_it_back(self, world: World) -> None:
+        port, hosts = reserve(world, a_port(world)), [alive_host(world), alive_host(world)]
+        world.neutron.bind(port, binding_on(hosts[1], device_id="container-1"))
+
+        with pytest.raises(PortBusy):
+            world.neutron.bind(port, binding_on(hosts[0], device_id="container-1"))
+
+        assert world.neutron.port(port.id).host == hosts[1]
 
     def test_a_port_that_was_only_reserved_is_given_back_as_it_was(self, world: World) -> None:
         port = a_port(world, {"note": "keep me", "pci_slot": "0000:01:10.7"})

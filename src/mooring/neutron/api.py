@@ -126,8 +126,8 @@ class NeutronPorts(Protocol):
         """Bind in one conditional PUT (``If-Match`` the port's revision) and return the port as answered.
 
         When the revision moved on, a GET decides whether the port is still as it was seen, or was given back since, or
-        bears the binding's device_id, as after an answer that was lost (then the binding is tried once more, over the
-        profile as it is by then), or not. Raises PortBusy when somebody
+        bears the binding's device_id and no other host (then the binding is tried once more, over the profile as it is
+        by then), or not. Raises PortBusy when somebody
         else took the port or keeps changing it, and PortNotFound. The caller judges ``vif_type`` and ``vlan``: a failed
         binding is no HTTP error.
         """

@@ -80,7 +80,7 @@ class RestPorts(RestResources):
                 if exc.status != PRECONDITION_FAILED:
                     raise
                 current = self.port(port.id)
-                if current.device_id != binding.device_id and not _still_to_be_had(current, port):
+                if not (_is_half_way(current, binding) or _still_to_be_had(current, port)):
                     raise PortBusy(port.id, _user_of(current)) from exc
             return self._put(doing, "bind_port", current, _bound(current, binding))
         except NeutronConflict as exc:
@@ -202,6 +202,11 @@ def _writable(port: Port) -> dict[str, object]:
     counts as a change of the profile, which unbinds the port.
     """
     return {key: value for key, value in port.profile.items() if key != "trusted" or port.trusted is None}
+
+
+def _is_half_way(current: Port, binding: Binding) -> bool:
+    """Tell whether a port bears the device that is to be bound, and no other host: an answer may have been lost."""
+    return current.device_id == binding.device_id and current.host in ("", binding.host)
 
 
 def _still_to_be_had(current: Port, seen: Port) -> bool:
