@@ -294,6 +294,13 @@ class TestOnAUnixSocket:
         assert not thread.is_alive()
         idle.close()
 
+    def test_stopping_a_server_that_has_ended_touches_nothing(self, path: Path) -> None:
+        server = PluginServer(PluginApp({}), listen(path))
+        server.stop()
+        server.run()
+
+        server.stop()
+
     def test_a_server_that_lives_says_so(self, path: Path) -> None:
         said = threading.Event()
         server = PluginServer(PluginApp({}), listen(path), on_round=said.set)

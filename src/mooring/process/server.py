@@ -63,6 +63,9 @@ class Server:
         self._on_round = on_round
         self._channels: dict[int, Any] = {}
         self._stopping = threading.Event()
+        # Reentrant: the signal to stop may come in the thread that is ending just now.
+        self._ending = threading.RLock()
+        self._ended = False
         self._server = create_server(
             app,
             map=self._channels,
@@ -78,7 +81,9 @@ class Server:
             self._look(_ROUND_S)
         self._drain()
         self._server.task_dispatcher.shutdown(timeout=1)
-        self._server.close()
+        with self._ending:
+            self._ended = True
+            self._server.close()
         for channel in list(self._channels.values()):
             channel.close()
 
@@ -105,4 +110,7 @@ class Server:
     def stop(self) -> None:
         """Make ``run`` return. May be called from any thread and from a signal handler."""
         self._stopping.set()
-        self._server.pull_trigger()
+        with self._ending:
+            # The file that wakes the server may be somebody else's once it is closed.
+            if not self._ended:
+                self._server.pull_trigger()

@@ -46,7 +46,8 @@ def open_adapter(access: Access) -> Adapter:
     if access.token is not None:
         if access.endpoint is None:
             raise InvalidConfiguration("--token needs --endpoint: a token does not say where the service is")
-        return _adapter(Session(auth=token_endpoint.Token(access.endpoint.rstrip("/"), access.token)))
+        endpoint = access.endpoint.rstrip("/")
+        return _adapter(Session(auth=token_endpoint.Token(endpoint, access.token)), endpoint_override=endpoint)
     try:
         from openstack.config import OpenStackConfig  # noqa: PLC0415 - large, and not there on a container host
         from openstack.exceptions import ConfigException  # noqa: PLC0415

@@ -31,7 +31,7 @@ _Kind = TypeVar("_Kind", bound=Answer)
 _Query = Mapping[str, object]
 
 _NODE: Final = "mooring-node"
-_PAGE: Final = 100
+PAGE: Final = 100
 # A command inside a container may take its time; who waits for it may interrupt.
 _LONG_S: Final = 3600.0
 _NOTHING: Final[_Query] = {}
@@ -172,7 +172,7 @@ class ServiceClient:
         return Accepted(container=key, request_id=_request_id(answer))
 
     def _pages(self, doing: str, path: str, name: str, kind: type[_Kind], query: _Query) -> Iterator[_Kind]:
-        answer = self._call(doing, "GET", path, query={**query, "limit": _PAGE})
+        answer = self._call(doing, "GET", path, query={**query, "limit": PAGE})
         while True:
             yield from self._each(answer, name, kind)
             following = self._json(answer).get("next")

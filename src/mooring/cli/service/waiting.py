@@ -13,7 +13,7 @@ from mooring.cli.service.answers import Action, Container
 from mooring.cli.service.client import Accepted, ServiceClient
 from mooring.errors import OperationRefused, ServiceRefused
 
-_POLL_S = 1.0
+POLL_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Waiter:
                     f"{container.name} is still {_state(container)} after {self.timeout_s:g} s; the service goes on, "
                     f"and 'mooring show {container.uuid}' tells how far it is"
                 )
-            self.sleep(_POLL_S)
+            self.sleep(POLL_S)
 
     def _tell(self, container: Container, action: Action) -> None:
         for event in action.events:
