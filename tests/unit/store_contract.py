@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from store_world import (
     LONG_AGO,
     NOW,
     PF,
+    RIVALS,
     WHOLE,
     WISH,
     action_of,
@@ -26,6 +28,7 @@ from store_world import (
     note_host,
     owners,
     pf,
+    race,
     vf,
 )
 
@@ -813,3 +816,137 @@ class QuotaContract:
         with pytest.raises(NameTaken):
             add(store, container(name="web", project="p3"), unique_names="global")
         assert isinstance(add(store, container(name="new"), unique_names="global"), Container)
+
+
+class RaceContract:
+    """Many at the same moment."""
+
+    def test_one_of_many_gets_the_only_vf(self, store: Store) -> None:
+        note_host(store, devices=[pf(), vf(0)])
+        devices = free(store)
+        rivals = [added(store, interfaces=(interface(),)) for _ in range(RIVALS)]
+
+        results = race(*(partial(claim, store, rival, *devices) for rival in rivals))
+
+        (winner,) = (each for each in results if isinstance(each, Container))
+        assert [type(each) for each in results].count(ClaimLost) == RIVALS - 1
+        assert owners(store)[str(devices[0].address)] == winner.uuid
+        assert all(held(store, each) == (each.uuid == winner.uuid) for each in rivals)
+
+    @pytest.mark.parametrize("_", range(4))
+    def test_a_pf_and_its_vfs_are_never_both_taken(self, store: Store, _: int) -> None:
+        note_host(store, devices=[pf(), *(vf(index) for index in range(7))])
+        wanted = [*free(store, WHOLE), *free(store)]
+        rivals = [added(store, interfaces=(interface(),)) for _ in wanted]
+
+        results = race(*(partial(claim, store, rival, each) for rival, each in zip(rivals, wanted, strict=True)))
+
+        taken = [isinstance(each, Container) for each in results]
+        assert taken in ([True] + [False] * 7, [False] + [True] * 7)
+        assert all(isinstance(each, (Container, ClaimLost)) for each in results)
+
+    def test_claims_of_several_devices_in_any_order_end_with_no_device_shared(self, store: Store) -> None:
+        note_host(store, devices=[vf(index) for index in range(6)])
+        devices = free(store)
+        pairs = [(devices[index % 6], devices[(index * 5 + 1) % 6]) for index in range(RIVALS)]
+        rivals = [added(store, interfaces=(interface("i1"), interface("i2"))) for _ in pairs]
+
+        results = race(*(partial(claim, store, rival, *pair) for rival, pair in zip(rivals, pairs, strict=True)))
+
+        winners = [each for each in results if isinstance(each, Container)]
+        taken = [device.row for each in winners for device in each.devices]
+        assert winners
+        assert len(taken) == len(set(taken)) == 2 * len(winners)
+        assert sum(owner is not None for owner in owners(store).values()) == len(taken)
+
+    def test_one_of_many_gets_the_port(self, store: Store) -> None:
+        rivals = [container(interfaces=(interface(port="port-1"),)) for _ in range(RIVALS)]
+
+        results = race(*(partial(add, store, rival) for rival in rivals))
+
+        (winner,) = (each for each in results if isinstance(each, Container))
+        assert [type(each) for each in results].count(PortBusy) == RIVALS - 1
+        assert [each.uuid for each in store.containers(ContainerQuery())] == [winner.uuid]
+
+    def test_a_quota_and_a_host_hold_under_pressure(self, store: Store) -> None:
+        note_host(store)
+        rivals = [container(cpu=1.0) for _ in range(RIVALS)]
+
+        results = race(*(partial(add, store, rival, limits={"containers": 5}) for rival in rivals))
+
+        accepted = [each for each in results if isinstance(each, Container)]
+        assert len(accepted) == 5
+        assert [type(each) for each in results].count(QuotaExceeded) == RIVALS - 5
+        placed = race(*(partial(claim, store, each, capacity=Capacity(cpus=3)) for each in accepted))
+        assert [type(each) for each in placed].count(ClaimLost) == 2
+        assert store.host("node1").used_cpus == 3
+
+    def test_one_of_many_with_a_name_that_is_to_be_unique_is_accepted(self, store: Store) -> None:
+        rivals = [container(project=f"p{number % 3}") for number in range(RIVALS)]
+
+        results = race(*(partial(add, store, rival, unique_names="global") for rival in rivals))
+
+        assert [type(each) for each in results].count(NameTaken) == RIVALS - 1
+
+    def test_each_due_container_is_one_controllers(self, store: Store) -> None:
+        due = {store.save(replace(added(store), due_at=NOW)).uuid for _ in range(RIVALS - 4)}
+
+        results = race(*(partial(store.take_due, NOW, LATER) for _ in range(RIVALS)))
+
+        taken = [each.uuid for each in results if isinstance(each, Container)]
+        assert len(taken) == len(set(taken))
+        assert all(isinstance(each, Container) or each is None for each in results)
+        # Whoever found the first one locked may have found no other: it looks again.
+        while (late := store.take_due(NOW, LATER)) is not None:
+            taken.append(late.uuid)
+        assert sorted(taken) == sorted(due)
+
+    def test_of_many_who_saw_the_same_container_one_writes_it(self, store: Store) -> None:
+        seen = added(store)
+
+        results = race(*(partial(store.save, replace(seen, status_detail=str(n))) for n in range(RIVALS)))
+
+        (winner,) = (each for each in results if isinstance(each, Container))
+        assert [type(each) for each in results].count(Outdated) == RIVALS - 1
+        assert store.container(seen.uuid) == winner
+
+    def test_a_new_host_that_reports_to_many_is_one_host(self, store: Store) -> None:
+        devices = [vf(index) for index in range(16)]
+
+        results = race(*(partial(note_host, store, "node1", devices) for _ in range(RIVALS)))
+
+        assert len({each.row for each in results}) == 1
+        assert store.host("node1").report_count == RIVALS
+        assert len(store.devices("node1")) == 16
+
+    def test_reports_claims_and_releases_go_on_beside_each_other(self, store: Store) -> None:
+        reports = [pf(), *(vf(index) for index in range(8))]
+        note_host(store, devices=reports)
+        devices = free(store)
+        rivals = [added(store, interfaces=(interface("i1"), interface("i2"))) for _ in range(4)]
+
+        def come_and_go(first: Container, number: int) -> None:
+            pair = (devices[2 * number], devices[2 * number + 1])
+            current = first
+            for _ in range(5):
+                claimed = claim(store, current, *pair)
+                kept = [replace(each, device=None) for each in claimed.interfaces]
+                current = store.save(replace(claimed, host=None, interfaces=tuple(kept)))
+
+        def report(detail: str) -> None:
+            for turn in range(5):
+                note_host(store, devices=[each.model_copy(update={"detail": f"{detail}{turn}"}) for each in reports])
+
+        results = race(
+            *(partial(come_and_go, rival, number) for number, rival in enumerate(rivals)),
+            *(partial(report, detail) for detail in "ab"),
+        )
+
+        assert results == [None] * 6
+        assert set(owners(store).values()) == {None}
+
+
+def held(store: Store, seen: Container) -> bool:
+    current = store.container(seen.uuid)
+    assert current is not None
+    return bool(current.devices)

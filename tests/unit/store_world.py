@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mooring.container.model import ClaimedDevice, Container, Interface
 from mooring.container.spec import ContainerSpec
 from mooring.db.api import Action, Candidate, Capacity, Host, Store
+from mooring.errors import MooringError
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind, DeviceRequest
 from mooring.rpc.messages import DeviceReport, HostFacts
@@ -30,6 +33,8 @@ FACTS = HostFacts(
 PF = PciAddress.parse("0000:3b:00.0")
 WISH = DeviceRequest(id="i1", kind=DeviceKind.VF, physical_network="physnet1")
 WHOLE = DeviceRequest(id="i1", kind=DeviceKind.PF, physical_network="physnet1")
+
+RIVALS = 16
 
 _numbers = itertools.count(1)
 
@@ -137,3 +142,18 @@ def claim(
 
 def owners(store: Store, host: str = "node1") -> dict[str, str | None]:
     return {str(device.report.address): device.container for device in store.devices(host)}
+
+
+def race(*works: Callable[[], object]) -> list[object]:
+    """Do all at the same moment, each in a thread; return what each returned, or the MooringError that it raised."""
+    start = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        start.wait()
+        try:
+            return work()
+        except MooringError as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return list(threads.map(run, works))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from store_contract import (
@@ -14,6 +15,7 @@ from store_contract import (
     ListContract,
     PortContract,
     QuotaContract,
+    RaceContract,
 )
 
 from mooring.db.api import Store
@@ -55,3 +57,12 @@ class TestHistory(HistoryContract): ...
 
 
 class TestQuotas(QuotaContract): ...
+
+
+class TestRaces(RaceContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        # In memory there is one connection, so nobody races.
+        store = SqlStore(f"sqlite:///{tmp_path}/service.sqlite")
+        yield store
+        store.close()

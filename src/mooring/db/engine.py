@@ -46,7 +46,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raise InvalidConfiguration for a URL that names no database that is served."""
-        self.engine = _make_engine(_read_url(url))
+        target = _read_url(url)
+        self.is_embedded = target.get_backend_name() == "sqlite"
+        self.is_in_memory = self.is_embedded and _is_in_memory(target)
+        self.engine = _make_engine(target)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -142,6 +145,8 @@ def _make_engine(url: URL) -> Engine:
                     "connect_timeout": _CONNECT_S,
                     "options": settings,
                     "keepalives_idle": _ANSWER_S,
+                    "keepalives_interval": _CONNECT_S,
+                    "keepalives_count": 3,
                     "tcp_user_timeout": _ANSWER_S * 1000,
                     "application_name": "mooring",
                 },
@@ -164,7 +169,7 @@ def _make_engine(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     arguments = {"check_same_thread": False, "timeout": _ANSWER_S}
-    if url.database in {None, "", ":memory:"}:
+    if _is_in_memory(url):
         # All of it is in one connection, which one thread after the other gets.
         engine = create_engine(
             url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=_ANSWER_S, connect_args=arguments
@@ -175,6 +180,10 @@ def _sqlite(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.database in {None, "", ":memory:"}
 
 
 def _make_private(path: Path) -> None:

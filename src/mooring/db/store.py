@@ -23,6 +23,7 @@ from mooring.db.engine import Database
 from mooring.db.history import action, add_event, finish_action, list_actions, start_action
 from mooring.db.hosts import forget_host, host, list_hosts, note_host, row_span, set_host
 from mooring.db.inventory import list_devices
+from mooring.db.migrations import upgrade_database
 from mooring.db.pools import pools
 from mooring.db.projects import delete_quotas, quotas, set_quotas
 from mooring.db.searching import search
@@ -57,9 +58,15 @@ class SqlStore:
     """A Store in SQLite, PostgreSQL or MariaDB. Safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Raise InvalidConfiguration for a URL of another database. ``sqlite://`` is one in memory, for tests."""
+        """Raise InvalidConfiguration for a URL of another database. ``sqlite://`` is one in memory, for tests.
+
+        A SQLite file is made and brought up to date by this; of a server that is an operator's doing (``migrations``).
+        """
         self._database = Database(url)
-        metadata.create_all(self._database.engine)
+        if self._database.is_in_memory:
+            metadata.create_all(self._database.engine)
+        elif self._database.is_embedded:
+            upgrade_database(self._database)
 
     def close(self) -> None:
         """Close its connections."""
