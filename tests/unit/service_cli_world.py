@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from api_world import NOW, SETTINGS
 
@@ -165,7 +165,7 @@ class Core:
             start=NOW,
         )
 
-    def _change(self, container: Container, **change: Any) -> None:
+    def _change(self, container: Container, **change: Status | TaskState | str | None) -> None:
         self.store.save(replace(container, **change))
 
     def _event(self, container: Container, request: str, name: str) -> None:
@@ -181,13 +181,14 @@ class Front:
     """The API as a server on loopback has it, over one core after the other: a server takes seconds to end."""
 
     def __init__(self) -> None:
-        self._app: Any = None
+        self._app: WSGIApplication
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._app(environ, start_response)
 
-    def serve(self, core: Any) -> None:
-        self._app = create_app(lifecycle=core, inside=core, store=core.store, settings=SETTINGS, clock=lambda: NOW)
+    def serve(self, core: Core) -> None:
+        whole: Any = core  # as much of Lifecycle and Inside as the tests ask for
+        self._app = create_app(lifecycle=whole, inside=whole, store=core.store, settings=SETTINGS, clock=lambda: NOW)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from mooring.rpc.messages import LogQuery
 
 Mooring = Callable[..., int]
 
+ALICE = "alice:projA:member"
+
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[tuple[Front, str]]:
@@ -35,7 +37,7 @@ def mooring(door: tuple[Front, str], core: Core, monkeypatch: pytest.MonkeyPatch
     """Runs a command as alice of projA; returns its exit code."""
     monkeypatch.setattr("mooring.cli.service.waiting.POLL_S", 0.0)
 
-    def run(*words: str, token: str = "alice:projA:member") -> int:
+    def run(*words: str, token: str = ALICE) -> int:
         # An empty variable is one that is not set.
         monkeypatch.setenv("MOORING_TOKEN", token)
         monkeypatch.setattr(sys, "argv", ["mooring", *words])
