@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
     ),
     "mooring.controller.wiring": ("mooring",),
-    "mooring.controller.daemon": ("mooring",),
+    **dict.fromkeys(("mooring.controller.daemon", "mooring.controller.all_in_one"), ("mooring",)),
     "mooring.api": (
         *("mooring.errors", "mooring.suggestions", "mooring.container", "mooring.pci", "mooring.db.api"),
         *("mooring.rpc.messages", "mooring.controller.api", "mooring.neutron.model", "mooring.config.settings"),
@@ -57,6 +57,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "mooring.host.vf_info",
         *("mooring.neutron.ports", "mooring.neutron.networks", "mooring.neutron.resources", "mooring.neutron.parse"),
         *("mooring.neutron.news", "mooring.container", "mooring.node.containers.runtime"),
+        *("mooring.rpc.api", "mooring.rpc.messages"),
     ),
     "mooring.node": (
         *("mooring.errors", "mooring.pci", "mooring.host", "mooring.neutron", "mooring.config"),
@@ -82,7 +83,9 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "oslo_policy": ("mooring.api.policy",),
     "keystonemiddleware": ("mooring.api.authentication",),
     "docker": ("mooring.node.docker", "mooring.node.containers"),
-    "prometheus_client": ("mooring.node.metrics", "mooring.node.host_metrics"),
+    "prometheus_client": (
+        *("mooring.process.metrics", "mooring.node.metrics", "mooring.node.host_metrics", "mooring.controller.metrics"),
+    ),
 }
 
 Imports = Mapping[str, frozenset[str]]
