@@ -91,8 +91,10 @@ class Agent:
         """Tell what there is to see, and have done what is wanted; raises BusUnavailable and EngineUnreachable."""
         service = self._memory.service()
         if self._untidy and service is not None:
+            # Before the work: what ends meanwhile leaves more to be tidied.
             self._untidy = False
-            self._tidy()
+            if not self._tidied():
+                self._untidy = True
         found = {container.uuid: container for container in self._runtime.containers() if container.service == service}
         wanted = self._controller.sync(self._report(service, found))
         if service not in (None, wanted.service):
@@ -135,10 +137,10 @@ class Agent:
             containers=tuple(reports(found, self._memory.containers(), self._workers.progress)),
         )
 
-    def _tidy(self) -> None:
+    def _tidied(self) -> bool:
         try:
-            self._workers.tidy()
-        except BaseException:
+            return self._workers.tidy()
+        except MooringError:
             self._untidy = True
             raise
 

@@ -27,6 +27,7 @@ class ServiceNetworks:
         self._runtime = runtime
         self._wanted = wanted
         self._lock = threading.Lock()
+        self._refused: dict[str, str] = {}
 
     def provide(self, network_id: str, port_id: str, *, service: str, beside: Collection[str]) -> Link:
         """Return where to connect a port; ``beside`` are the networks that its container is on already.
@@ -39,20 +40,27 @@ class ServiceNetworks:
                 self._runtime.create_network(name, network_id, service)
         return Link(network=name, port_id=port_id)
 
-    def prune(self, service: str) -> None:
-        """Remove the networks that no container is on, running or not, or is to be on."""
+    def prune(self, service: str) -> bool:
+        """Remove the networks that no container is on, running or not, or is to be on; tell whether all have gone."""
         with self._lock:
             in_use = {name for container in self._runtime.containers() for name in container.networks}
-            for name, network_id in self._runtime.networks(service).items():
-                if name not in in_use and network_id not in self._wanted():
-                    self._remove(name)
+            unused = [
+                name
+                for name, network_id in self._runtime.networks(service).items()
+                if name not in in_use and network_id not in self._wanted()
+            ]
+            self._refused = {name: problem for name in unused if (problem := self._removed(name)) is not None}
+            return not self._refused
 
-    def _remove(self, name: str) -> None:
+    def _removed(self, name: str) -> str | None:
+        """Remove a network, or return why the engine does not: somebody may have put a container of their own on it."""
         try:
             self._runtime.remove_network(name)
         except EngineRefused as exc:
-            # Somebody has put a container of their own on it.
-            log.warning("network.not-removed", network=name, error=str(exc))
+            if str(exc) != self._refused.get(name):
+                log.warning("network.not-removed", network=name, error=str(exc))
+            return str(exc)
+        return None
 
 
 def _names(network_id: str) -> Iterator[str]:

@@ -121,9 +121,9 @@ class Operations:
         self._let_go(uuid)
         self._mounts.remove(uuid)
 
-    def tidy(self) -> None:
-        """Remove the networks that no container is on any more, or is to be on."""
-        self._networks.prune(self._service())
+    def tidy(self) -> bool:
+        """Remove the networks that no container is on any more, or is to be on; tell whether all have gone."""
+        return self._networks.prune(self._service())
 
     def _create(self, work: Work) -> None:
         """Make a container, and start it if asked; a failure leaves nothing."""

@@ -62,9 +62,9 @@ class Workers:
             self._at_work.add(uuid)
         self._spawn(f"container-{uuid[:8]}", partial(self._work, uuid))
 
-    def tidy(self) -> None:
-        """Remove the networks that are not used any more."""
-        self._operations.tidy()
+    def tidy(self) -> bool:
+        """Remove the networks that are not used any more; tell whether all have gone."""
+        return self._operations.tidy()
 
     def progress(self, uuid: str) -> TaskState | None:
         """Return at which step the operation on a container is, if that is worth telling."""
