@@ -35,7 +35,7 @@ def sample(name: str, **labels: str) -> str:
 
 def scrape(metrics: Metrics) -> dict[str, float]:
     """Every sample by its name and labels, as a Prometheus reads them."""
-    families = parse(openmetrics(metrics._registry).decode())
+    families = parse(openmetrics(metrics.registry).decode())
     return {sample(each.name, **each.labels): each.value for family in families for each in family.samples}
 
 

@@ -46,7 +46,7 @@ def cli(context: click.Context, config_files: tuple[Path, ...]) -> None:
 
 
 _COMMANDS = (
-    *(daemons.node,),
+    *(daemons.node, daemons.controller, daemons.all_in_one, daemons.db),
     *(host.pci, host.leases, host.verify, host.gc, host.doctor),
     *(containers.create, containers.run, containers.list_containers, containers.show_container, containers.remove),
     *changes.CHANGES,

@@ -1,62 +1,36 @@
-"""What Prometheus may read of the daemon: how attaching goes, what Neutron answers, and how the host stands."""
+"""What Prometheus may read of a node beside what it may of any daemon: how attaching goes, and what was found wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, start_http_server
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Histogram
 
-import mooring
 from mooring.attach.findings import FindingKind
+from mooring.process.metrics import DaemonMetrics
 
 # A step lasts from a write to a disk to a Neutron under load.
 _STEP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-# Twice as many series would say when each counter was made.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
-log = structlog.get_logger(__name__)
 
 
-class Metrics:
+class Metrics(DaemonMetrics):
     """Keeps count of what it is told. It is an attach.observer.Observer, and may be told things in any thread."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        Info("mooring_build", "Which mooring this is.", registry=self._registry).info({"version": mooring.__version__})
-        ProcessCollector(registry=self._registry)
+        super().__init__()
         self._steps = Histogram(
             "mooring_attachment_step_seconds",
             "How long the steps of attach and detach took, by how they ended (ok, or an error's code).",
             ["verb", "step", "outcome"],
             buckets=_STEP_BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._findings = Counter(
-            "mooring_findings", "What reconciling has found wrong.", ["kind"], registry=self._registry
+            "mooring_findings", "What reconciling has found wrong.", ["kind"], registry=self.registry
         )
         for kind in FindingKind:
             # One that has not occurred is 0, so that the first to occur is an increase.
             self._findings.labels(kind.value)
-        self._calls = Counter(
-            "mooring_neutron_calls",
-            "Calls of Neutron, by how they ended.",
-            ["operation", "outcome"],
-            registry=self._registry,
-        )
-        self._call_seconds = Histogram(
-            "mooring_neutron_call_seconds",
-            "How long calls of Neutron took.",
-            ["operation"],
-            buckets=_CALL_BUCKETS,
-            registry=self._registry,
-        )
 
     def step(self, verb: str, step: str, outcome: str, seconds: float) -> None:
         """Take note of a step of ``attach`` or ``detach``; ``outcome`` is ok or an error's code."""
@@ -65,35 +39,3 @@ class Metrics:
     def finding(self, kind: str) -> None:
         """Take note of something that reconciling has found for the first time."""
         self._findings.labels(kind).inc()
-
-    def neutron_call(self, operation: str, outcome: str, seconds: float) -> None:
-        """Take note of a call of Neutron."""
-        self._calls.labels(operation, outcome).inc()
-        self._call_seconds.labels(operation).observe(seconds)
-
-    def register(self, collector: Collector) -> None:
-        """Have a collector asked at every scrape."""
-        self._registry.register(collector)
-
-    @contextmanager
-    def served(self, address: tuple[str, int] | None) -> Iterator[None]:
-        """Answer Prometheus for as long as the body runs, each scrape in a thread of its own; with None, nobody.
-
-        An address that is not to be had is told in the log: the daemon serves all the same.
-        """
-        if address is None:
-            yield
-            return
-        host, port = address
-        try:
-            server, thread = start_http_server(port, host, self._registry)
-        except OSError as exc:
-            log.warning("metrics.not-served", address=f"{host}:{port}", error=exc.strerror or str(exc))
-            yield
-            return
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -26,6 +27,8 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no
 
     def __init__(self) -> None:
         super().__init__()
+        # It warns of each call whose thread is only just being started.
+        self.queue_logger.setLevel(logging.ERROR)
         self._adding = threading.Lock()
 
     def add_task(self, task: object) -> None:
