@@ -45,7 +45,7 @@ def controller_settings(
         default_vnic_type=conf.neutron.default_vnic_type,
         image_pull_policy=conf.compute.default_image_pull_policy,
         silent_s=float(conf.service_down_time),
-        metrics_address=split_listen_address(address) if (address := conf.metrics_address) else None,
+        metrics_address=split_listen_address(address) if (address := conf.controller.metrics_address) else None,
         max_body_bytes=conf.api.max_request_body_size,
         workers=conf.controller.workers,
         debug=conf.debug,

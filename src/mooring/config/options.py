@@ -46,8 +46,7 @@ _DEFAULT: list[cfg.Opt] = [
         type=ListenAddress(),
         default="127.0.0.1:9709",
         help="Address and port on which Prometheus may read metrics. Name the address of a management network to have "
-        "them read from elsewhere, and another port for a second daemon on the same machine: nobody is asked for a "
-        "password. Empty: nothing listens.",
+        "them read from elsewhere: nobody is asked for a password. Empty: nothing listens.",
     ),
     cfg.ListOpt(
         "enabled_port_drivers",

@@ -6,6 +6,7 @@ from typing import Final
 
 from oslo_config import cfg
 
+from mooring.config.listen_address import ListenAddress
 from mooring.controller.scheduler.names import DEFAULT_FILTERS, MULTIPLIERS
 
 DEFAULT_QUOTAS: Final = {"containers": 40, "cpu": 20, "memory": 51200, "disk": 100}
@@ -79,6 +80,13 @@ _CONTROLLER: list[cfg.Opt] = [
         max=64,
         help="How many containers a controller carries on at the same time. Raise it where Neutron is slow to answer "
         "but can answer more at once.",
+    ),
+    cfg.Opt(
+        "metrics_address",
+        type=ListenAddress(),
+        default="127.0.0.1:9710",
+        help="Address and port on which Prometheus may read a controller's metrics; nobody is asked for a password. "
+        "Empty: nothing listens.",
     ),
 ]
 
