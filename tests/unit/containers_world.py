@@ -13,7 +13,8 @@ from typing import Any
 from attach_world import HOST, VF_2
 from attach_world import World as Host
 
-from mooring.attach.types import Attachment
+from mooring.attach.engine import Engine
+from mooring.attach.types import Attachment, Attachments
 from mooring.config.settings import LibnetworkSettings, ServiceSettings
 from mooring.container.spec import ContainerSpec
 from mooring.container.states import Verb
@@ -22,6 +23,7 @@ from mooring.libnetwork.plugin import Plugin
 from mooring.neutron.model import Port
 from mooring.neutron.parse import parse_subnet
 from mooring.node.containers.agent import Agent
+from mooring.node.containers.runtime import Runtime
 from mooring.node.containers.wiring import Parts, agent_of
 from mooring.pci.address import PciAddress
 from mooring.rpc.messages import (
@@ -88,6 +90,7 @@ class World:
         self.host.containers = set()
         self.docker = FakeDocker(self)
         self.docker.images.add(IMAGE)
+        self.runtime: Runtime = self.docker
         self.controller = Controller()
         self.spawn: Callable[[str, Callable[[], None]], None] = lambda _name, do: do()
         self.agent = self._begin()
@@ -95,6 +98,10 @@ class World:
     @property
     def neutron(self) -> Any:  # noqa: ANN401 - FakeNeutron
         return self.host.neutron
+
+    def attachments(self, engine: Engine) -> Attachments:
+        """Return what the plugin is a front of."""
+        return engine
 
     # The plugin as the fake engine calls it
 
@@ -188,7 +195,7 @@ class World:
     def _begin(self) -> Agent:
         self.plugin = Plugin(
             neutron=self.neutron,
-            attachments=self.host.core.engine,
+            attachments=self.attachments(self.host.core.engine),
             host=HOST,
             settings=LibnetworkSettings(),
             state_dir=self.state,
@@ -198,7 +205,7 @@ class World:
             devices=core.devices,
             engine=core.engine,
             bound_ports=self.plugin.bound_ports,
-            runtime=self.docker,
+            runtime=self.runtime,
             state_dir=self.state,
         )
         return agent_of(

@@ -24,6 +24,7 @@ _UNWANTED_SYNCS: Final = 2
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _EVENTS_AGAIN_S: Final = 5.0
+_STOP_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -72,11 +73,11 @@ class Agent:
             thread.start()
 
     def stop(self) -> None:
-        """End. Operations under way are left to the next start; the listener ends with the process."""
+        """End. Operations under way are left to the next start; what waits for somebody ends with the process."""
         self._stopping.set()
         self._woken.set()
         self._workers.stop()
-        self._threads[0].join()
+        self._threads[0].join(_STOP_S)
 
     def wake(self) -> None:
         """Have a sync soon."""
