@@ -7,11 +7,13 @@ devices, counted; and the free ones that might be picked, some of each kind.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, or_, select
 
 from mooring.container.model import ClaimedDevice
 from mooring.db.api import Candidate
@@ -34,15 +36,11 @@ def candidates(
     with_room: bool = True,
 ) -> tuple[Candidate, ...]:
     """See Hosts."""
-    kinds = {replace(request, id="") for request in requests}
-    query = select(hosts).where(hosts.c.id > after).order_by(hosts.c.id).limit(limit)
-    if only is not None:
-        query = query.where(hosts.c.name == only)
-    if with_room:
-        query = query.where(~hosts.c.disabled, ~hosts.c.forced_down, hosts.c.seen_at >= alive_since)
-        query = query.where(*map(_has_one, kinds))
-    found = read_hosts(db, db.execute(query).all())
-    groups = _by_host(count_groups(db, devices.c.host.in_([host.row for host in found])))
+    kinds = frozenset(replace(request, id="") for request in requests)
+    query = _hosts_query(kinds if with_room else None, is_one=only is not None)
+    values = {"after": after, "most": limit, "alive_since": alive_since, "only": only}
+    found = read_hosts(db, db.execute(query, values).all())
+    groups = _by_host(count_groups(db, [host.row for host in found]))
     free = _free_devices(db, groups, kinds, at_most=len(requests))
     return tuple(
         Candidate(
@@ -53,6 +51,19 @@ def candidates(
         )
         for host in found
     )
+
+
+# Putting a statement together takes longer than having it answered, and few kinds of devices are asked for.
+@lru_cache(maxsize=256)
+def _hosts_query(kinds: frozenset[DeviceRequest] | None, *, is_one: bool) -> Select[*tuple[Any, ...]]:
+    """Return the query for hosts, those with room for some kinds of devices or (None) all."""
+    query = select(hosts).where(hosts.c.id > bindparam("after")).order_by(hosts.c.id).limit(bindparam("most"))
+    if is_one:
+        query = query.where(hosts.c.name == bindparam("only"))
+    if kinds is not None:
+        query = query.where(~hosts.c.disabled, ~hosts.c.forced_down, hosts.c.seen_at >= bindparam("alive_since"))
+        query = query.where(*map(_has_one, kinds))
+    return query
 
 
 def _has_one(kind: DeviceRequest) -> ColumnElement[bool]:
@@ -67,20 +78,23 @@ def _by_host(groups: Iterable[Group]) -> Mapping[int, Sequence[Group]]:
 
 
 def _free_devices(
-    db: Connection, groups: Mapping[int, Sequence[Group]], kinds: Collection[DeviceRequest], *, at_most: int
+    db: Connection, groups: Mapping[int, Sequence[Group]], kinds: frozenset[DeviceRequest], *, at_most: int
 ) -> Mapping[Likeness, Sequence[ClaimedDevice]]:
     """Return free devices that fit any of some requests, ``at_most`` that many of those that are alike."""
     open_: defaultdict[Likeness, list[ClaimedDevice]] = defaultdict(list)
     if groups and kinds:
-        place = func.row_number().over(partition_by=ALIKE, order_by=devices.c.id).label("place")
-        fitting = devices.c.host.in_(groups), IS_OPEN, or_(*map(fits, kinds))
-        numbered = select(*ALIKE, *_BESIDES, place).where(*fitting).subquery()
-        for row in db.execute(select(numbered).where(numbered.c.place <= at_most).order_by(numbered.c.id)):
+        for row in db.execute(_devices_query(kinds), {"hosts": list(groups), "most": at_most}):
             open_[Likeness.read(row)].append(read_claimable(row))
     return open_
 
 
-_BESIDES = (devices.c.id, devices.c.address, devices.c.parent, devices.c.mac)
+@lru_cache(maxsize=256)
+def _devices_query(kinds: frozenset[DeviceRequest]) -> Select[*tuple[Any, ...]]:
+    place = func.row_number().over(partition_by=ALIKE, order_by=devices.c.id).label("place")
+    besides = devices.c.id, devices.c.address, devices.c.parent, devices.c.mac
+    fitting = devices.c.host.in_(bindparam("hosts", expanding=True)), IS_OPEN, or_(*map(fits, kinds))
+    numbered = select(*ALIKE, *besides, place).where(*fitting).subquery()
+    return select(numbered).where(numbered.c.place <= bindparam("most")).order_by(numbered.c.id)
 
 
 def _devices(

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from mooring.container.model import ClaimedDevice, Container
 from mooring.db import owners
@@ -20,6 +21,10 @@ from mooring.db.containers import write_if_unchanged
 from mooring.db.tables import hosts
 from mooring.db.usage import used_on
 from mooring.errors import ClaimLost
+
+_LOCK: Final = (
+    select(hosts.c.disabled, hosts.c.forced_down).where(hosts.c.id == bindparam("host")).with_for_update(key_share=True)
+)
 
 
 def claim(
@@ -36,9 +41,7 @@ def claim(
 
 
 def _lock_willing_host(db: Connection, host: Host) -> None:
-    query = select(hosts.c.disabled, hosts.c.forced_down).where(hosts.c.id == host.row)
-    # A key share would do for rows that refer to the host: those do not matter here.
-    row = db.execute(query.with_for_update(key_share=True)).one_or_none()
+    row = db.execute(_LOCK, {"host": host.row}).one_or_none()
     if row is None or row.disabled or row.forced_down:
         raise ClaimLost(host.name, "of any kind (the host is disabled, down or gone)")
 

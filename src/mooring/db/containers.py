@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from mooring.container.model import Container
 from mooring.container.states import Status
@@ -16,6 +16,11 @@ from mooring.db.api import Action, Resource
 from mooring.db.rows import CONTAINER_COLUMNS, container_values, read_container
 from mooring.db.tables import containers, hosts, reservations
 from mooring.errors import Outdated, PortBusy
+
+# Statements of which many are made are put together once.
+_WRITE: Final = update(containers).where(
+    containers.c.id == bindparam("seen_row"), containers.c.revision == bindparam("seen_revision")
+)
 
 
 def add_container(
@@ -75,8 +80,8 @@ def save(db: Connection, container: Container) -> Container:
 def write_if_unchanged(db: Connection, container: Container) -> Container:
     """Write a container's own row; raise Outdated if it is not as its writer saw it."""
     saved = replace(container, revision=container.revision + 1)
-    unchanged = (containers.c.id == container.row) & (containers.c.revision == container.revision)
-    if db.execute(update(containers).where(unchanged).values(container_values(saved))).rowcount != 1:
+    seen = {"seen_row": container.row, "seen_revision": container.revision}
+    if db.execute(_WRITE, {**seen, **container_values(saved)}).rowcount != 1:
         raise Outdated(f"container {container.uuid}")
     return saved
 

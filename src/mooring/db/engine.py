@@ -22,7 +22,7 @@ _CONNECT_S: Final = 5
 # Nobody waits longer for an answer, nor for who stopped in the middle of a transaction.
 _ANSWER_S: Final = 30
 _LOCK_S: Final = 10
-_POOL: Final = {"pool_size": 16, "max_overflow": 16, "pool_timeout": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+_POOL: Final = {"pool_size": 16, "max_overflow": 16, "pool_timeout": 10, "pool_recycle": 1800}
 
 _DRIVERS: Final = {
     "sqlite": "sqlite",
@@ -38,8 +38,6 @@ _AGAIN: Final = frozenset({"40001", "40P01", "1213", "1205"})
 # No such table or column.
 _OTHER_FORM: Final = frozenset({"42P01", "42703", "1146", "1054"})
 
-_WRITES: Final = "mooring_writes"
-
 
 class Database:
     """A database that transactions are made in. Safe to use from several threads; connects when it is first asked."""
@@ -50,32 +48,54 @@ class Database:
         self.is_embedded = target.get_backend_name() == "sqlite"
         self.is_in_memory = self.is_embedded and _is_in_memory(target)
         self.engine = _make_engine(target)
+        # Connections are in autocommit mode, so that reading costs no more than its queries. Who writes says so, and
+        # in SQLite at once: one that read first could not write when another has written meanwhile.
+        self._writer = self.engine.execution_options()
+        event.listen(self._writer, "begin", _begin_immediately if self.is_embedded else _begin)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self.engine.dispose()
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work that changes nothing."""
-        with database_errors(), self.engine.connect() as connection, connection.begin():
-            return work(connection, *args, **kwargs)
+        """Do work that changes nothing. Each of its queries sees what has been committed until then."""
+        return _insist(self._read, lambda db: work(db, *args, **kwargs))
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work in one transaction: all of it or, when it raises, none.
+        """Do work in one transaction: all of it or, when it raises, none. The work may be begun several times."""
+        return _insist(self._write, lambda db: work(db, *args, **kwargs))
 
-        Done again when others came between in a way that only the database can tell: a deadlock, or a key that was
-        free when it was looked for and is another's now.
-        """
-        with database_errors():
-            for attempt in range(1, _ATTEMPTS + 1):
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            return work(connection)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        with self._writer.connect() as connection:
+            with connection.begin() as transaction:
+                done = work(connection)
                 try:
-                    with self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-                        return work(connection, *args, **kwargs)
+                    transaction.commit()
                 except exc.DBAPIError as problem:
-                    if attempt == _ATTEMPTS or not _helps_to_repeat(problem):
-                        raise
-                time.sleep(random.uniform(0, _LONGEST_PAUSE_S * attempt))  # noqa: S311 - spreads those who collided
-        raise AssertionError
+                    # Perhaps it was carried out.
+                    raise DatabaseUnavailable(_reason(problem)) from problem
+            return done
+
+
+def _insist(attempt: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> T:
+    """Do work, and again when it was undone by what may not happen the next time.
+
+    That is a deadlock, a key that was free when it was looked for and is another's now, or a connection that has died
+    since it was used last: the database may have been started anew.
+    """
+    with database_errors():
+        for number in range(1, _ATTEMPTS):
+            try:
+                return attempt(work)
+            except exc.DBAPIError as problem:
+                if not _helps_to_repeat(problem):
+                    raise
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_S * number))  # noqa: S311 - spreads those who collided
+        return attempt(work)
 
 
 @contextmanager
@@ -109,7 +129,7 @@ def _code(problem: exc.DBAPIError) -> str:
 
 
 def _helps_to_repeat(problem: exc.DBAPIError) -> bool:
-    return isinstance(problem, exc.IntegrityError) or _code(problem) in _AGAIN
+    return problem.connection_invalidated or isinstance(problem, exc.IntegrityError) or _code(problem) in _AGAIN
 
 
 def _has_other_form(problem: exc.DBAPIError) -> bool:
@@ -142,6 +162,7 @@ def _make_engine(url: URL) -> Engine:
             return create_engine(
                 url,
                 connect_args={
+                    "autocommit": True,
                     "connect_timeout": _CONNECT_S,
                     "options": settings,
                     "keepalives_idle": _ANSWER_S,
@@ -158,6 +179,7 @@ def _make_engine(url: URL) -> Engine:
                 # What others have committed is to be seen, as in PostgreSQL.
                 isolation_level="READ COMMITTED",
                 connect_args={
+                    "autocommit": True,
                     "connect_timeout": _CONNECT_S,
                     "read_timeout": _ANSWER_S,
                     "write_timeout": _ANSWER_S,
@@ -176,9 +198,8 @@ def _sqlite(url: URL) -> Engine:
         )
     else:
         _make_private(Path(str(url.database)))
-        engine = create_engine(url, poolclass=QueuePool, **(_POOL | {"pool_pre_ping": False}), connect_args=arguments)
+        engine = create_engine(url, poolclass=QueuePool, **_POOL, connect_args=arguments)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -196,12 +217,14 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - sqlite3's, which is an edge
-    connection.isolation_level = None  # transactions are ours, see below
+    connection.isolation_level = None  # the module's own idea of transactions is not ours
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # One that reads first and writes later could not be carried on when another has written meanwhile.
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from mooring.db.owners import IS_OPEN, in_use
 from mooring.db.rows import AnyRow
@@ -86,14 +86,18 @@ class Group:
     used: int
 
 
-def count_groups(db: Connection, where: ColumnElement[bool]) -> tuple[Group, ...]:
-    """Count the devices of some hosts, all devices of each."""
-    counts = (
-        func.count().label("total"),
-        func.sum(case((IS_OPEN, 1), else_=0)).label("free"),
-        func.sum(case((in_use(devices), 1), else_=0)).label("used"),
-    )
-    rows = db.execute(select(*ALIKE, *counts).where(where).group_by(*ALIKE))
+_COUNTED: Final = select(
+    *ALIKE,
+    func.count().label("total"),
+    func.sum(case((IS_OPEN, 1), else_=0)).label("free"),
+    func.sum(case((in_use(devices), 1), else_=0)).label("used"),
+).group_by(*ALIKE)
+_COUNTED_ON: Final = _COUNTED.where(devices.c.host.in_(bindparam("hosts", expanding=True)))
+
+
+def count_groups(db: Connection, hosts: Iterable[int] | None) -> tuple[Group, ...]:
+    """Count the devices of hosts, None of all."""
+    rows = db.execute(_COUNTED) if hosts is None else db.execute(_COUNTED_ON, {"hosts": list(hosts)})
     # MariaDB's sums are decimal numbers.
     groups = [Group(Likeness.read(row), row.total, int(row.free), int(row.used)) for row in rows]
     return tuple(_without_blocked(groups))

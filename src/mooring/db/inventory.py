@@ -16,6 +16,7 @@ from mooring.rpc.messages import DeviceReport, DeviceState
 
 _NAMES: Final = tuple(column.name for column in REPORTED)
 _ADDRESS, _NETWORK = _NAMES.index("address"), _NAMES.index("physical_network")
+_KNOWN: Final = select(*REPORTED, devices.c.id, devices.c.container).where(devices.c.host == bindparam("of_host"))
 _CHANGE: Final = (
     update(devices).where(devices.c.id == bindparam("row")).values({name: bindparam(name) for name in _NAMES})
 )
@@ -26,8 +27,7 @@ def write_devices(db: Connection, host_row: int, reports: Sequence[DeviceReport]
 
     What a container has stays: as LOST when it is not reported any more, and with the network that it was claimed for.
     """
-    query = select(*REPORTED, devices.c.id, devices.c.container).where(devices.c.host == host_row)
-    known = {row.address: tuple(row) for row in db.execute(query)}
+    known = {row[_ADDRESS]: tuple(row) for row in db.execute(_KNOWN, {"of_host": host_row})}
     changed, new = [], []
     for values in map(device_values, reports):
         former = known.pop(str(values[_ADDRESS]), None)

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, exists, false, or_, select, true, update
 from sqlalchemy.sql.selectable import FromClause
 
 from mooring.container.model import ClaimedDevice, Container
+from mooring.db.columns import Name
 from mooring.db.tables import devices
 from mooring.pci.requests import DeviceKind, DeviceRequest, ProductSpec
 from mooring.rpc.messages import DeviceState
@@ -61,21 +62,35 @@ def _is(product: ProductSpec) -> ColumnElement[bool]:
 
 def take(db: Connection, container: Container, request: str, device: ClaimedDevice, *, host_row: int) -> bool:
     """Make a device a container's; tell whether that could be done. The host's row must be locked."""
-    kind = db.execute(select(devices.c.kind).where(devices.c.id == device.row)).scalar_one_or_none()
-    if kind is None:
-        return False
-    # What its node has said since of its network counts, too.
-    is_as_seen = and_(
-        devices.c.id == device.row,
-        devices.c.host == host_row,
-        devices.c.physical_network.is_not_distinct_from(device.physical_network),
-    )
-    taken = db.execute(
+    statement = _TAKE_VF if device.parent else _TAKE_WHOLE
+    values = {
+        "device": device.row,
+        "on_host": host_row,
+        "network": device.physical_network,
+        "new_owner": container.row,
+        "for_request": request,
+    }
+    return db.execute(statement, values).rowcount == 1
+
+
+def _take(*conditions: ColumnElement[bool]) -> Update:
+    return (
         update(devices)
-        .where(is_as_seen, IS_OPEN, is_unblocked(DeviceKind(kind)))
-        .values(container=container.row, request=request)
+        .where(
+            devices.c.id == bindparam("device"),
+            devices.c.host == bindparam("on_host"),
+            # Its node may have said otherwise since the device was offered.
+            devices.c.physical_network.is_not_distinct_from(bindparam("network", type_=Name)),
+            IS_OPEN,
+            *conditions,
+        )
+        .values(container=bindparam("new_owner"), request=bindparam("for_request"))
     )
-    return taken.rowcount == 1
+
+
+# What has no PF is one, or has no relatives.
+_TAKE_VF: Final = _take(is_unblocked(DeviceKind.VF))
+_TAKE_WHOLE: Final = _take(is_unblocked(DeviceKind.PF))
 
 
 def devices_of(db: Connection, container: Container) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from pydantic import TypeAdapter
@@ -55,8 +56,9 @@ def container_values(container: Container) -> Mapping[str, object]:
     }
 
 
+@lru_cache(maxsize=4096)
 def read_facts(text: str) -> HostFacts:
-    """Return what a host is."""
+    """Return what a host is. Few hosts change, and many are alike."""
     return HostFacts.model_validate_json(text)
 
 

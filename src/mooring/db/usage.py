@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from mooring.db.api import Resource
 from mooring.db.rows import AnyRow
@@ -17,11 +18,16 @@ _SUMS = (
     func.coalesce(func.sum(containers.c.disk_gib), 0).label("disk_gib"),
 )
 
+_BY_HOST: Final = (
+    select(containers.c.host, *_SUMS)
+    .where(containers.c.host.in_(bindparam("hosts", expanding=True)))
+    .group_by(containers.c.host)
+)
+
 
 def used_on(db: Connection, hosts: Iterable[str]) -> Mapping[str, AnyRow]:
     """Return what the containers of hosts were promised; a host without containers is left out."""
-    query = select(containers.c.host, *_SUMS).where(containers.c.host.in_(list(hosts))).group_by(containers.c.host)
-    return {row.host: row for row in db.execute(query)}
+    return {row.host: row for row in db.execute(_BY_HOST, {"hosts": list(hosts)})}
 
 
 def usage(db: Connection, project_id: str) -> Mapping[Resource, float]:
