@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from mooring.config.settings import ControllerSettings, NeutronSettings, SchedulerSettings
 from mooring.container.model import Container
@@ -20,10 +21,10 @@ from mooring.controller.rounds import Rounds
 from mooring.controller.scheduler.names import DEFAULT_FILTERS
 from mooring.controller.scheduler.scheduler import Scheduler
 from mooring.controller.worker import Worker
-from mooring.db.api import Device
+from mooring.db.api import ContainerQuery, Device
 from mooring.db.store import SqlStore
+from mooring.db.tables import metadata
 from mooring.errors import ContainerNotFound, DatabaseUnavailable
-from mooring.neutron.api import Neutron
 from mooring.neutron.model import Network, Port
 from mooring.pci.alias import parse_aliases
 from mooring.rpc.messages import DeviceReport
@@ -64,22 +65,44 @@ class Clock:
         self.now += timedelta(**time)
 
 
+@cache
+def _one_store() -> SqlStore:
+    return SqlStore("sqlite://")
+
+
+def empty_store() -> SqlStore:
+    """Return a database with nothing in it. All tests have the same one: what makes SQL keeps what it has made."""
+    store = _one_store()
+    with store._database.engine.begin() as db:
+        for table in reversed(metadata.sorted_tables):
+            db.execute(table.delete())
+    return store
+
+
+class Crash(BaseException):
+    """The death of a controller: nothing that it has in memory is there any more."""
+
+
 WRITES = frozenset(
     {"save", "claim", "remove", "take_due", "note_host", "start_action", "finish_action", "add_event", "service_id"}
 )
 
 
 class BreakingStore:
-    """A store whose n-th write from now on fails: refused, or done and its answer lost. ``writes`` are their names."""
+    """A store whose n-th write from now on fails: refused, or done and its answer lost. ``writes`` are their names.
+
+    ``before_write`` is called before each.
+    """
 
     def __init__(self, store: SqlStore) -> None:
         self.store = store
         self.writes: list[str] = []
         self.before_write: Callable[[str], object] = lambda _: None
-        self._failure: tuple[int, bool] | None = None
+        self._failure: tuple[int, bool, BaseException] | None = None
 
-    def fail_write(self, number: int, *, reply_lost: bool) -> None:
-        self._failure = len(self.writes) + number, reply_lost
+    def fail_write(self, number: int, *, reply_lost: bool, error: BaseException | None = None) -> None:
+        error = error or DatabaseUnavailable(f"write {number} was made to fail")
+        self._failure = len(self.writes) + number, reply_lost, error
 
     def __getattr__(self, name: str) -> object:
         method = getattr(self.store, name)
@@ -89,12 +112,12 @@ class BreakingStore:
         def write(*args: object, **kwargs: object) -> object:
             self.before_write(name)
             self.writes.append(name)
-            number, reply_lost = self._failure or (0, False)
-            if number != len(self.writes):
+            if self._failure is None or self._failure[0] != len(self.writes):
                 return method(*args, **kwargs)
+            _, reply_lost, error = self._failure
             if reply_lost:
                 method(*args, **kwargs)
-            raise DatabaseUnavailable(f"write {number} ({name}) was made to fail")
+            raise error
 
         return write
 
@@ -116,20 +139,22 @@ class World:
     def __init__(self, **changes: object) -> None:
         self.settings = settings(**changes)
         self.clock = Clock()
-        self.store = SqlStore("sqlite://")
+        self.store = BreakingStore(empty_store())
         self.neutron = FakeNeutron()
         self.nodes = FakeNodes()
         self.wakes = 0
         self.network = self.neutron.add_network("net", project_id=PROJECT)
         self.subnet = self.neutron.add_subnet(self.network)
-        self.controller = self.another_controller()
-        self.lifecycle, self.worker = self.controller.lifecycle, self.controller.worker
-        self.reports, self.rounds = self.controller.reports, self.controller.rounds
-        self.inside = self.controller.inside
+        self.start_controller()
 
-    def another_controller(self, store: object = None, neutron: Neutron | None = None) -> Controller:
-        kept = store or self.store
-        asked = neutron or self.neutron
+    def start_controller(self) -> None:
+        """Put a new controller in the place of the one that there is."""
+        controller = self.another_controller()
+        self.lifecycle, self.worker = controller.lifecycle, controller.worker
+        self.reports, self.rounds, self.inside = controller.reports, controller.rounds, controller.inside
+
+    def another_controller(self) -> Controller:
+        kept, asked = self.store, self.neutron
         scheduler = Scheduler(
             kept,
             self.settings.scheduler,
@@ -167,22 +192,44 @@ class World:
     def settle(self) -> None:
         """Let workers and woken nodes do what there is to do at this moment."""
         for _ in range(200):
-            did = self.worker.work()
+            did = self.attempt(self.worker.work)
             for node in self.nodes.all.values():
                 if node.is_woken:
                     did = True
-                    node.sync(self.reports)
+                    self.attempt(lambda node=node: node.sync(self.reports))
             if not did:
                 return
         raise AssertionError("it does not come to rest")
 
-    def settle_in_time(self, minutes: float = 12) -> None:
-        """Let all that comes by timers come, too: pauses, leases, rounds, nodes' own syncs."""
-        for _ in range(int(minutes * 6)):
+    def attempt(self, work: Callable[[], object]) -> bool:
+        """Do what a controller's thread does, and tell whether there may be more; start one that died anew."""
+        try:
+            return bool(work())
+        except DatabaseUnavailable:
+            return True
+        except Crash:
+            self.start_controller()
+            return True
+
+    def come_to_rest(self) -> None:
+        """Let the timers run out, too, until there is nothing that anybody waits for: pauses, leases, nodes' syncs."""
+        for _ in range(50):
             self.settle()
-            self.clock.pass_(seconds=10)
+            for node in self.nodes.all.values():
+                self.attempt(lambda node=node: node.sync(self.reports))
+            self.settle()
+            waiting = [each.due_at for each in self.store.containers(ContainerQuery()) if each.due_at is not None]
+            if not waiting:
+                return
+            self.clock.now = max(self.clock.now, *waiting)
+        raise AssertionError("it does not come to rest")
+
+    def make_rounds(self) -> None:
+        """Let a quarter of an hour of rounds be made."""
+        for _ in range(4):
+            self.attempt(self.rounds.make)
+            self.clock.pass_(minutes=5)
             self.sync()
-            self.rounds.make()
         self.settle()
 
     # What users have and do
