@@ -20,7 +20,7 @@ from mooring.container.spec import ContainerSpec
 from mooring.container.states import Verb
 from mooring.errors import BusUnavailable
 from mooring.libnetwork.plugin import Plugin
-from mooring.neutron.model import Port
+from mooring.neutron.model import Network, Port
 from mooring.neutron.parse import parse_subnet
 from mooring.node.containers.agent import Agent
 from mooring.node.containers.runtime import Runtime
@@ -84,13 +84,13 @@ class Controller:
 class World:
     """What outlives the daemon, and one life of it. Operations are carried out in the thread that syncs."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, runtime: Runtime | None = None) -> None:
         self.state = state
         self.host = Host(state)
         self.host.containers = set()
         self.docker = FakeDocker(self)
         self.docker.images.add(IMAGE)
-        self.runtime: Runtime = self.docker
+        self.runtime = runtime or self.docker
         self.controller = Controller()
         self.spawn: Callable[[str, Callable[[], None]], None] = lambda _name, do: do()
         self.agent = self._begin()
@@ -138,12 +138,20 @@ class World:
         port = self.host.bound_port(vnic_type=vnic_type, device=device)
         return self.neutron.change_port(port.id, device_id=container) if container != UUID else port
 
-    def interface(self, vnic_type: str = "direct", device: PciAddress = VF_2, container: str = UUID) -> WantedInterface:
+    def interface(
+        self,
+        vnic_type: str = "direct",
+        device: PciAddress = VF_2,
+        container: str = UUID,
+        network: Network | None = None,
+    ) -> WantedInterface:
         """Return such a port as the node is told of it."""
+        before, self.host.network = self.host.network, network or self.host.network
         port = self.port(vnic_type, device, container)
+        network, self.host.network = self.host.network, before
         return WantedInterface(
             port=port,
-            network=self.host.network,
+            network=network,
             subnets=tuple(parse_subnet("telling", item) for item in self.neutron.server.tables["subnets"].values()),
             device=None if vnic_type == "normal" else device,
         )
