@@ -303,7 +303,8 @@ class FakeDocker:
 
     def _launch(self, container: FakeContainer) -> None:
         try:
-            for network, port_id in container.links.items():
+            # Docker's order of interfaces (libnetwork, endpoints of a sandbox).
+            for network, port_id in sorted(container.links.items()):
                 if port_id is not None:
                     container.endpoints[network] = self._plug(network, port_id)
         except EngineRefused as exc:
@@ -359,5 +360,6 @@ class FakeDocker:
 
 
 def _seen(container: FakeContainer) -> Found:
-    links = tuple(Link(network=name, port_id=port) for name, port in container.links.items() if port is not None)
-    return replace(container.found, links=links, networks=tuple(container.links))
+    on = sorted(container.links.items())
+    links = tuple(Link(network=name, port_id=port) for name, port in on if port is not None)
+    return replace(container.found, links=links, networks=tuple(name for name, _ in on))

@@ -40,7 +40,7 @@ def found_in(details: Mapping[str, Any]) -> Found:
         command=_words(details["Config"].get("Cmd")),
         entrypoint=_words(details["Config"].get("Entrypoint")),
         links=tuple(_links(networks)),
-        networks=tuple(networks),
+        networks=tuple(sorted(networks)),
     )
 
 
@@ -57,7 +57,7 @@ def detail_of(found: Found) -> str:
 
 
 def _links(networks: Mapping[str, Any]) -> Iterator[Link]:
-    for name, endpoint in networks.items():
+    for name, endpoint in sorted(networks.items()):
         port_id = (endpoint.get("DriverOpts") or {}).get(PORT_KEY)
         if port_id:
             yield Link(network=name, port_id=port_id)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -13,14 +13,19 @@ from mooring.errors import EngineRefused
 from mooring.node.containers.runtime import Link, Runtime
 
 _PREFIX: Final = "mooring-"
+_NAME: Final = re.compile(rf"{_PREFIX}(\d\d)-")
+_POSITIONS: Final = 100
 
 log = structlog.get_logger(__name__)
 
 
 class ServiceNetworks:
-    """One Docker network for each Neutron network, and further ones where a container has several ports on it.
+    """A Docker network for each Neutron network and each position of an interface in a container.
 
-    ``wanted`` returns the Neutron networks that containers are wanted on.
+    Docker orders a container's interfaces, at each of its starts, by the names of the networks that it is on: so the
+    position comes first in the name. And it connects a container to each network once: so is each position.
+
+    ``wanted`` returns the Neutron networks that containers are about to be connected to.
     """
 
     def __init__(self, runtime: Runtime, wanted: Callable[[], Collection[str]]) -> None:
@@ -30,11 +35,8 @@ class ServiceNetworks:
         self._refused: dict[str, str] = {}
 
     def provide(self, network_id: str, port_id: str, *, service: str, beside: Collection[str]) -> Link:
-        """Return where to connect a port; ``beside`` are the networks that its container is on already.
-
-        Docker connects a container to each network once.
-        """
-        name = next(name for name in _names(network_id) if name not in beside)
+        """Return where to connect a port, so that it comes after those networks that its container is on already."""
+        name = f"{_PREFIX}{_position_after(beside):02}-{network_id}"
         with self._lock:
             if name not in self._runtime.networks(service):
                 self._runtime.create_network(name, network_id, service)
@@ -63,7 +65,8 @@ class ServiceNetworks:
         return None
 
 
-def _names(network_id: str) -> Iterator[str]:
-    yield f"{_PREFIX}{network_id}"
-    for number in itertools.count(2):
-        yield f"{_PREFIX}{network_id}-{number}"
+def _position_after(names: Collection[str]) -> int:
+    taken = {int(found[1]) for name in names if (found := _NAME.match(name))}
+    after = max(taken, default=-1) + 1
+    # Two digits are for far more interfaces than a container has, unless they came and went often.
+    return after if after < _POSITIONS else min(set(range(_POSITIONS)) - taken)

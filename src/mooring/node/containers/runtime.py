@@ -49,7 +49,8 @@ class Found:
     """A container of a service's as the engine has it.
 
     ``state`` is Docker's word: created, running, paused, restarting, exited, removing, dead. ``started_at`` is of the
-    last start, None before the first. ``number`` is the operation's that made it.
+    last start, None before the first. ``number`` is the operation's that made it. ``links`` are in the order of its
+    interfaces.
     """
 
     uuid: str
