@@ -127,7 +127,7 @@ def free(store: Store, request: DeviceRequest = WISH, *, host: str = "node1") ->
     """Return the devices that the database offers for a request, however many are alike."""
     alike = [request, *(replace(request, id=f"more-{number}") for number in range(64))]
     for candidate in candidates(store, *alike, only=host):
-        return list(candidate.free[request.id])
+        return sorted(candidate.free[request.id], key=lambda device: device.address)
     return []
 
 

@@ -1,27 +1,30 @@
 """Hosts that may take a container, in the order of their rows, some at a time.
 
-Few queries, whatever is requested and however many hosts there are: the hosts, by the index of free devices; their
-devices, counted; and the free ones that might be picked, some of each kind.
+Two queries, whatever is requested and however many hosts there are: the hosts, by the index of free devices; and their
+devices, counted.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, select
 
 from mooring.container.model import ClaimedDevice
-from mooring.db.api import Candidate
-from mooring.db.groups import ALIKE, Group, Likeness, count_groups
-from mooring.db.hosts import read_hosts
+from mooring.db.api import Candidate, Host
+from mooring.db.groups import Group, count_groups, read_free
 from mooring.db.owners import IS_OPEN, fits, is_unblocked
-from mooring.db.rows import read_claimable
+from mooring.db.rows import read_host
 from mooring.db.tables import devices, hosts
+from mooring.db.usage import with_usage
 from mooring.pci.requests import DeviceRequest
 
 
@@ -39,18 +42,32 @@ def candidates(
     kinds = frozenset(replace(request, id="") for request in requests)
     query = _hosts_query(kinds if with_room else None, is_one=only is not None)
     values = {"after": after, "most": limit, "alive_since": alive_since, "only": only}
-    found = read_hosts(db, db.execute(query, values).all())
-    groups = _by_host(count_groups(db, [host.row for host in found]))
-    free = _free_devices(db, groups, kinds, at_most=len(requests))
-    return tuple(
-        Candidate(
-            host=host,
-            free={wish.id: _devices(groups[host.row], free, wish) for wish in requests},
-            counts={wish.id: _counts(groups[host.row], wish) for wish in requests},
-            spare_devices=sum(group.free for group in groups[host.row] if group.likeness.serves_ports),
-        )
-        for host in found
+    # A row that is joined has lost its place.
+    found = sorted(map(read_host, db.execute(query, values)), key=attrgetter("row"))
+    of_host: defaultdict[int, list[Group]] = defaultdict(list)
+    for group in count_groups(db, [host.row for host in found]) if found else ():
+        of_host[group.likeness.host].append(group)
+    return tuple(_candidate(host, of_host[host.row], requests) for host in found)
+
+
+def _candidate(host: Host, groups: Sequence[Group], requests: Sequence[DeviceRequest]) -> Candidate:
+    fitting = {wish.id: [group for group in groups if group.likeness.fits(wish)] for wish in requests}
+    offers = {group.likeness: _offer(group, at_most=len(requests)) for each in fitting.values() for group in each}
+    return Candidate(
+        host=host,
+        free={wish: tuple(chain(*(offers[group.likeness] for group in each))) for wish, each in fitting.items()},
+        counts={wish: _counts(each) for wish, each in fitting.items()},
+        spare_devices=sum(len(group.free) for group in groups if group.likeness.serves_ports),
     )
+
+
+def _offer(group: Group, *, at_most: int) -> Sequence[ClaimedDevice]:
+    """Return some of the free devices of a group; at random, for others are being offered some at this moment, too."""
+    return [read_free(group, text) for text in random.sample(group.free, min(at_most, len(group.free)))]
+
+
+def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+    return sum(group.total for group in groups), sum(len(group.free) for group in groups)
 
 
 # Putting a statement together takes longer than having it answered, and few kinds of devices are asked for.
@@ -63,48 +80,8 @@ def _hosts_query(kinds: frozenset[DeviceRequest] | None, *, is_one: bool) -> Sel
     if kinds is not None:
         query = query.where(~hosts.c.disabled, ~hosts.c.forced_down, hosts.c.seen_at >= bindparam("alive_since"))
         query = query.where(*map(_has_one, kinds))
-    return query
+    return with_usage(query)
 
 
 def _has_one(kind: DeviceRequest) -> ColumnElement[bool]:
     return exists().where(devices.c.host == hosts.c.id, IS_OPEN, fits(kind), is_unblocked(kind.kind))
-
-
-def _by_host(groups: Iterable[Group]) -> Mapping[int, Sequence[Group]]:
-    sorted_out: defaultdict[int, list[Group]] = defaultdict(list)
-    for group in groups:
-        sorted_out[group.likeness.host].append(group)
-    return sorted_out
-
-
-def _free_devices(
-    db: Connection, groups: Mapping[int, Sequence[Group]], kinds: frozenset[DeviceRequest], *, at_most: int
-) -> Mapping[Likeness, Sequence[ClaimedDevice]]:
-    """Return free devices that fit any of some requests, ``at_most`` that many of those that are alike."""
-    open_: defaultdict[Likeness, list[ClaimedDevice]] = defaultdict(list)
-    if groups and kinds:
-        for row in db.execute(_devices_query(kinds), {"hosts": list(groups), "most": at_most}):
-            open_[Likeness.read(row)].append(read_claimable(row))
-    return open_
-
-
-@lru_cache(maxsize=256)
-def _devices_query(kinds: frozenset[DeviceRequest]) -> Select[*tuple[Any, ...]]:
-    place = func.row_number().over(partition_by=ALIKE, order_by=devices.c.id).label("place")
-    besides = devices.c.id, devices.c.address, devices.c.parent, devices.c.mac
-    fitting = devices.c.host.in_(bindparam("hosts", expanding=True)), IS_OPEN, or_(*map(fits, kinds))
-    numbered = select(*ALIKE, *besides, place).where(*fitting).subquery()
-    return select(numbered).where(numbered.c.place <= bindparam("most")).order_by(numbered.c.id)
-
-
-def _devices(
-    groups: Iterable[Group], free: Mapping[Likeness, Sequence[ClaimedDevice]], wish: DeviceRequest
-) -> tuple[ClaimedDevice, ...]:
-    # What is blocked is open, but no group counts it as free.
-    fitting = [group.likeness for group in groups if group.free and group.likeness.fits(wish)]
-    return tuple(device for likeness in fitting for device in free[likeness])
-
-
-def _counts(groups: Iterable[Group], wish: DeviceRequest) -> tuple[int, int]:
-    fitting = [group for group in groups if group.likeness.fits(wish)]
-    return sum(group.total for group in fitting), sum(group.free for group in fitting)

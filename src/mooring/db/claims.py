@@ -58,8 +58,6 @@ def _require_room(db: Connection, host: Host, capacity: Capacity) -> None:
     """Raise ClaimLost when the containers of a host, the one that was just written included, are promised too much."""
     if capacity == Capacity():
         return
-    used = used_on(db, [host.name]).get(host.name)
-    if used and (
-        used.cpu > capacity.cpus or used.memory_mib > capacity.memory_mib or used.disk_gib > capacity.disk_gib
-    ):
+    used = used_on(db, host.name)
+    if used.cpu > capacity.cpus or used.memory_mib > capacity.memory_mib or used.disk_gib > capacity.disk_gib:
         raise ClaimLost(host.name, "of any kind (the host has promised its processors, memory or disk to others)")

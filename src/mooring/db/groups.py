@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
-from sqlalchemy import Connection, bindparam, case, func, select
+from sqlalchemy import Connection, String, bindparam, case, cast, func, select
 
+from mooring.container.model import ClaimedDevice
 from mooring.db.owners import IS_OPEN, in_use
 from mooring.db.rows import AnyRow
 from mooring.db.tables import devices
+from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind, DeviceRequest, ProductSpec
 
 _CARD: Final = case((devices.c.kind == DeviceKind.VF.value, devices.c.parent), else_=devices.c.address).label("card")
@@ -78,18 +80,21 @@ class Likeness(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Devices that are alike: how many there are, are free, and are in use by somebody."""
+    """Devices that are alike: how many there are, those that are free (see read_free), and how many somebody uses."""
 
     likeness: Likeness
     total: int
-    free: int
+    free: tuple[str, ...]
     used: int
 
+
+# All that devices of a group do not have in common, so that they need not be looked up.
+_OWN: Final = cast(devices.c.id, String) + " " + devices.c.address + " " + func.coalesce(devices.c.mac, "")
 
 _COUNTED: Final = select(
     *ALIKE,
     func.count().label("total"),
-    func.sum(case((IS_OPEN, 1), else_=0)).label("free"),
+    func.aggregate_strings(case((IS_OPEN, _OWN)), ",").label("free"),
     func.sum(case((in_use(devices), 1), else_=0)).label("used"),
 ).group_by(*ALIKE)
 _COUNTED_ON: Final = _COUNTED.where(devices.c.host.in_(bindparam("hosts", expanding=True)))
@@ -98,9 +103,29 @@ _COUNTED_ON: Final = _COUNTED.where(devices.c.host.in_(bindparam("hosts", expand
 def count_groups(db: Connection, hosts: Iterable[int] | None) -> tuple[Group, ...]:
     """Count the devices of hosts, None of all."""
     rows = db.execute(_COUNTED) if hosts is None else db.execute(_COUNTED_ON, {"hosts": list(hosts)})
+    return tuple(_without_blocked([_read(row) for row in rows]))
+
+
+def _read(row: AnyRow) -> Group:
+    free = tuple(row.free.split(",")) if row.free else ()
     # MariaDB's sums are decimal numbers.
-    groups = [Group(Likeness.read(row), row.total, int(row.free), int(row.used)) for row in rows]
-    return tuple(_without_blocked(groups))
+    return Group(Likeness.read(row), row.total, free, int(row.used))
+
+
+def read_free(group: Group, text: str) -> ClaimedDevice:
+    """Return one of the free devices of a group."""
+    row, address, mac = text.split(" ")
+    likeness = group.likeness
+    return ClaimedDevice(
+        row=int(row),
+        address=PciAddress.parse(address),
+        parent=PciAddress.parse(likeness.card) if likeness.kind is DeviceKind.VF else None,
+        vendor_info=f"{likeness.vendor_id}:{likeness.product_id}",
+        physical_network=likeness.physical_network,
+        numa_node=likeness.numa_node,
+        vf_driver=likeness.vf_driver,
+        mac=mac or None,
+    )
 
 
 def _without_blocked(groups: Sequence[Group]) -> Iterator[Group]:
@@ -111,7 +136,7 @@ def _without_blocked(groups: Sequence[Group]) -> Iterator[Group]:
             used[group.likeness.kind].add(_card(group))
     blocking = {DeviceKind.VF: used[DeviceKind.PF], DeviceKind.PF: used[DeviceKind.VF], DeviceKind.PCI: frozenset()}
     for group in groups:
-        yield replace(group, free=0) if _card(group) in blocking[group.likeness.kind] else group
+        yield replace(group, free=()) if _card(group) in blocking[group.likeness.kind] else group
 
 
 def _card(group: Group) -> tuple[int, str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
+from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from mooring.db.api import Host
 from mooring.db.inventory import write_devices
 from mooring.db.rows import AnyRow, read_host
 from mooring.db.tables import containers, hosts
-from mooring.db.usage import used_on
+from mooring.db.usage import with_usage
 from mooring.errors import HostNotFound, OperationRefused
 from mooring.rpc.messages import DeviceReport, HostFacts
 
@@ -42,22 +44,21 @@ def list_hosts(db: Connection, *, marker: str | None = None, limit: int = 1000) 
     query = select(hosts).order_by(hosts.c.name).limit(limit)
     if marker is not None:
         query = query.where(hosts.c.name > host(db, marker).name)
-    return read_hosts(db, db.execute(query).all())
+    # A row that is joined has lost its place.
+    return tuple(sorted(map(read_host, db.execute(with_usage(query))), key=attrgetter("name")))
+
+
+_BY_KEY: Final = with_usage(
+    select(hosts).where(or_(hosts.c.name == bindparam("key"), hosts.c.uuid == bindparam("key"))).limit(1)
+)
 
 
 def host(db: Connection, key: str) -> Host:
     """See Hosts."""
-    rows = db.execute(select(hosts).where(or_(hosts.c.name == key, hosts.c.uuid == key)).limit(1)).all()
-    if not rows:
+    row = db.execute(_BY_KEY, {"key": key}).one_or_none()
+    if row is None:
         raise HostNotFound(key)
-    (found,) = read_hosts(db, rows)
-    return found
-
-
-def read_hosts(db: Connection, rows: Sequence[AnyRow]) -> tuple[Host, ...]:
-    """Return the hosts of rows, with what is used of them."""
-    used = used_on(db, [row.name for row in rows])
-    return tuple(read_host(row, used.get(row.name)) for row in rows)
+    return read_host(row)
 
 
 def set_host(

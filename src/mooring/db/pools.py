@@ -40,7 +40,7 @@ def pools(db: Connection, host: str | None = None) -> tuple[Pool, ...]:
 
 
 def _counted(pool: Pool, groups: Sequence[Group]) -> Pool:
-    return replace(pool, total=sum(group.total for group in groups), free=sum(group.free for group in groups))
+    return replace(pool, total=sum(group.total for group in groups), free=sum(len(group.free) for group in groups))
 
 
 def _place(pool: Pool) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import TypeAdapter
 from sqlalchemy import Row
 
-from mooring.container.model import ClaimedDevice, Container
+from mooring.container.model import Container
 from mooring.db.api import Action, Device, Event, Host
 from mooring.db.tables import containers, devices
 from mooring.pci.address import PciAddress
@@ -62,8 +62,8 @@ def read_facts(text: str) -> HostFacts:
     return HostFacts.model_validate_json(text)
 
 
-def read_host(row: AnyRow, used: AnyRow | None) -> Host:
-    """Return the host of a row, with what its containers were promised: None where it has none."""
+def read_host(row: AnyRow) -> Host:
+    """Return the host of a row that ``with_usage`` has found."""
     return Host(
         row=row.id,
         uuid=row.uuid,
@@ -77,10 +77,11 @@ def read_host(row: AnyRow, used: AnyRow | None) -> Host:
         disabled=row.disabled,
         disabled_reason=row.disabled_reason,
         forced_down=row.forced_down,
-        used_cpus=used.cpu if used else 0.0,
-        used_memory_mib=int(used.memory_mib) if used else 0,
-        used_disk_gib=int(used.disk_gib) if used else 0,
-        containers=used.containers if used else 0,
+        # Sums of whole numbers are decimal ones in some databases.
+        used_cpus=row.cpu or 0.0,
+        used_memory_mib=int(row.memory_mib or 0),
+        used_disk_gib=int(row.disk_gib or 0),
+        containers=row.containers or 0,
     )
 
 
@@ -123,20 +124,6 @@ def read_device(row: AnyRow, *, host: str, container: str | None, is_blocked: bo
         detail=row.detail,
     )
     return Device(row=row.id, host=host, report=report, container=container, request=row.request, is_blocked=is_blocked)
-
-
-def read_claimable(row: AnyRow) -> ClaimedDevice:
-    """Return the device of a row as a container would have it."""
-    return ClaimedDevice(
-        row=row.id,
-        address=PciAddress.parse(row.address),
-        parent=_address(row.parent),
-        vendor_info=f"{row.vendor_id}:{row.product_id}",
-        physical_network=row.physical_network,
-        numa_node=row.numa_node,
-        vf_driver=row.vf_driver,
-        mac=row.mac,
-    )
 
 
 def read_action(row: AnyRow, events: tuple[Event, ...] = ()) -> Action:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from mooring.db.api import Resource
 from mooring.db.rows import AnyRow
@@ -18,16 +18,26 @@ _SUMS = (
     func.coalesce(func.sum(containers.c.disk_gib), 0).label("disk_gib"),
 )
 
-_BY_HOST: Final = (
-    select(containers.c.host, *_SUMS)
-    .where(containers.c.host.in_(bindparam("hosts", expanding=True)))
-    .group_by(containers.c.host)
-)
+
+def with_usage(hosts_query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Return a query for hosts with what their containers were promised besides: NULL where there are none."""
+    found = hosts_query.cte("found")
+    used = (
+        select(containers.c.host, *_SUMS)
+        .where(containers.c.host.in_(select(found.c.name)))
+        .group_by(containers.c.host)
+        .subquery("used")
+    )
+    sums = (used.c[name] for name in ("cpu", "memory_mib", "disk_gib", "containers"))
+    return select(found, *sums).join(used, used.c.host == found.c.name, isouter=True)
 
 
-def used_on(db: Connection, hosts: Iterable[str]) -> Mapping[str, AnyRow]:
-    """Return what the containers of hosts were promised; a host without containers is left out."""
-    return {row.host: row for row in db.execute(_BY_HOST, {"hosts": list(hosts)})}
+_ON_HOST: Final = select(*_SUMS).where(containers.c.host == bindparam("on_host"))
+
+
+def used_on(db: Connection, host: str) -> AnyRow:
+    """Return what the containers of a host were promised."""
+    return db.execute(_ON_HOST, {"on_host": host}).one()
 
 
 def usage(db: Connection, project_id: str) -> Mapping[Resource, float]:
