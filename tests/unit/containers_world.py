@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attach_world import HOST, VF_2
+from attach_world import HOST, SPECS, VF_2
 from attach_world import World as Host
 
 from mooring.attach.engine import Engine
@@ -26,6 +26,7 @@ from mooring.node.containers.agent import Agent
 from mooring.node.containers.runtime import Runtime
 from mooring.node.containers.wiring import Parts, agent_of
 from mooring.pci.address import PciAddress
+from mooring.pci.device_spec import DeviceSpec
 from mooring.rpc.messages import (
     ContainerReport,
     Failure,
@@ -84,9 +85,9 @@ class Controller:
 class World:
     """What outlives the daemon, and one life of it. Operations are carried out in the thread that syncs."""
 
-    def __init__(self, state: Path, runtime: Runtime | None = None) -> None:
+    def __init__(self, state: Path, runtime: Runtime | None = None, specs: tuple[DeviceSpec, ...] = SPECS) -> None:
         self.state = state
-        self.host = Host(state)
+        self.host = Host(state, specs)
         self.host.containers = set()
         self.docker = FakeDocker(self)
         self.docker.images.add(IMAGE)
