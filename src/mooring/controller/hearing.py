@@ -61,6 +61,8 @@ def _ended(container: Container, report: ContainerReport, failure: Failure | Non
         case Verb.DELETE:
             # It can be asked for again: nothing is given back while something may be left.
             container = replace(container, is_going=False, status=Status.ERROR)
+        case Verb.REBUILD if failure is not None and not is_left:
+            container = replace(container, status=Status.ERROR)
         case Verb.ATTACH if failure is not None:
             container = _marked(container, InterfacePhase.BOUND, InterfacePhase.LEAVING, but=report.attached)
         case Verb.DETACH if failure is not None:

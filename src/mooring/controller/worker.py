@@ -140,8 +140,14 @@ class Worker:
         current = self._store.container(container.uuid)
         return current if current is not None and current.due_at == container.due_at else None
 
+    def _held(self, container: Container) -> Container:
+        """Return a container as this worker's. The lease is what it knows it by, and is renewed when it wears out."""
+        now = self._clock()
+        is_fresh = container.due_at is not None and container.due_at - now > LEASE / 2
+        return container if is_fresh else replace(container, due_at=now + LEASE)
+
     def _save(self, container: Container) -> Container:
-        return self._store.save(replace(container, due_at=self._clock() + LEASE))
+        return self._store.save(self._held(container))
 
     def _save_and_rest(self, container: Container) -> None:
         self._store.save(replace(container, due_at=None))
@@ -161,7 +167,7 @@ class Worker:
         return self._claim(container, self._scheduler.place(container, self._clock()))
 
     def _claim(self, container: Container, place: Placement) -> Container:
-        claimed = replace(steps.placed(container), due_at=self._clock() + LEASE)
+        claimed = self._held(steps.placed(container))
         return self._store.claim(claimed, host=place.host, picks=place.picks, capacity=place.capacity)
 
     def _bind(self, container: Container) -> Container:

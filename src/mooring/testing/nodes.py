@@ -95,8 +95,8 @@ class FakeNode:
     """The node of one host: NodeEnd, and in ``sync`` the node's side of ControllerEnd.
 
     ``containers`` is what the engine has. ``refusal`` is why the host can serve nobody at the moment, ``failure`` why
-    operations fail that would fail anywhere. While ``is_away`` it answers nobody; ``is_deaf`` loses what wakes it.
-    ``gone`` are devices that the host has lost.
+    operations fail that would fail anywhere, ``sticks`` why containers cannot be taken away. While ``is_away`` it
+    answers nobody; ``is_deaf`` loses what wakes it. ``gone`` are devices that the host has lost.
     """
 
     host: str
@@ -105,6 +105,7 @@ class FakeNode:
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     refusal: str | None = None
     failure: str | None = None
+    sticks: str | None = None
     is_away: bool = False
     is_deaf: bool = False
     is_woken: bool = False
@@ -232,13 +233,16 @@ class FakeNode:
 
     def _carry_out(self, wanted: WantedContainer) -> Failure | None:
         verb = wanted.operation.verb
+        problem = self.sticks if verb is Verb.DELETE else self.failure
+        if problem is not None:
+            return Failure(kind=FailureKind.FAILED, message=problem)
         if verb is Verb.DELETE:
             self.containers.pop(wanted.uuid, None)
             return None
-        if self.failure is not None:
-            return Failure(kind=FailureKind.FAILED, message=self.failure)
-        if verb in (Verb.CREATE, Verb.REBUILD):
-            return self._make(wanted)
+        return self._make(wanted) if verb in (Verb.CREATE, Verb.REBUILD) else self._change(wanted)
+
+    def _change(self, wanted: WantedContainer) -> Failure | None:
+        verb = wanted.operation.verb
         container = self.containers.get(wanted.uuid)
         if container is None:
             return Failure(kind=FailureKind.FAILED, message=f"Container {wanted.uuid} could not be found")
