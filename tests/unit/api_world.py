@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -80,15 +81,19 @@ class Api:
 
 def coreless(*, token: str | None = MEMBER, policy_file: Path | None = None, **settings: Any) -> Api:  # noqa: ANN401
     """Return the API without a core, for what is decided before one is asked."""
+    if policy_file is None and not settings:
+        return Api(_usual(), token=token)
+    return Api(_coreless(replace(SETTINGS, policy_file=policy_file, **settings)), token=token)
+
+
+@cache
+def _usual() -> WSGIApplication:
+    return _coreless(SETTINGS)
+
+
+def _coreless(settings: ControllerSettings) -> WSGIApplication:
     nothing: Any = None
-    app = create_app(
-        lifecycle=nothing,
-        inside=nothing,
-        store=nothing,
-        settings=replace(SETTINGS, policy_file=policy_file, **settings),
-        clock=lambda: NOW,
-    )
-    return Api(app, token=token)
+    return create_app(lifecycle=nothing, inside=nothing, store=nothing, settings=settings, clock=lambda: NOW)
 
 
 def title(response: TestResponse) -> str:

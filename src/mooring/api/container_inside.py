@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from pydantic import Field, StrictStr
-from werkzeug.exceptions import NotImplemented as NotServed
 
 from mooring.api.fields import Base64, Moment, Tail, split_command
 from mooring.api.reading import Body, Query
@@ -123,9 +122,9 @@ class CommitView(View):
 def _execute(call: Call[ExecuteQuery, ExecuteBody]) -> ExecuteView:
     query, body = call.query, call.body
     if query.interactive or body.interactive:
-        raise NotServed("interactive commands are not supported: there is no terminal to connect to")
+        raise InvalidRequest("interactive commands are not supported: there is no terminal to connect to")
     if not (query.run if body.run is None else body.run):
-        raise NotServed("run=false is not supported: a command is carried out while the client waits")
+        raise InvalidRequest("run=false is not supported: a command is carried out while the client waits")
     output = call.core.inside.execute(call.caller, call.key, _words(query.command, body.command))
     return ExecuteView(output=output.text, exit_code=output.exit_code)
 
