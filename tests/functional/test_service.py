@@ -1,0 +1,265 @@
+"""The container service as an operator runs it: controllers in processes of their own, RabbitMQ, and ``mooring``.
+
+Neutron and the container hosts are in memory, each behind the real protocol: HTTP, and the service's bus.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.neutron import NeutronCloud
+from mooring.errors import BusUnavailable
+from mooring.neutron.model import Network, Port
+from mooring.rpc.bus import ControllerClient, serve_node
+from mooring.testing.neutron import FakeNeutron
+from mooring.testing.neutron_http import served
+from mooring.testing.nodes import FakeNode, card
+
+PROJECT = "projA"
+# Longer than a controller's lease of a container that it was killed over, and than a busy machine takes for anything.
+PATIENCE_S = 180.0
+_SYNC_S = 0.2
+
+CONFIGURATION = """\
+[DEFAULT]
+state_dir = {home}/state
+transport_url = {bus}
+
+[api]
+auth_strategy = noauth
+port = {port}
+
+[controller]
+metrics_address =
+
+[neutron]
+auth_type = none
+endpoint_override = {neutron}
+"""
+
+
+class Host:
+    """A container host in memory that speaks to controllers over the bus."""
+
+    def __init__(self, bus: str, name: str, *, vfs: int) -> None:
+        self.node = FakeNode(name, card(vfs=vfs))
+        self.paused = False
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._controllers = ControllerClient(bus)
+        self._ears = serve_node(bus, name, self)  # type: ignore[arg-type]  # what it is asked, its node answers
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.node, name)
+
+        def answer(*words: object, **named: object) -> object:
+            with self._lock:
+                return method(*words, **named)
+
+        return answer
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._ears.stop(5)
+        self._controllers.close()
+        with warnings.catch_warnings():
+            # oslo.messaging leaves sockets of its own to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_SYNC_S):
+            if self.paused:
+                continue
+            with self._lock:
+                try:
+                    self.node.sync(self._controllers)
+                except BusUnavailable:
+                    continue  # no controller runs at the moment
+
+
+class World:
+    """A controller's process with what is around it. ``mooring`` is the command line of a user of ``PROJECT``."""
+
+    def __init__(self, home: Path, bus: str, neutron: FakeNeutron, url: str) -> None:
+        self.home, self.bus, self.neutron = home, bus, neutron
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        (home / "mooring.conf").write_text(CONFIGURATION.format(home=home, bus=bus, neutron=url, port=self.port))
+        self.heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.heard.settimeout(PATIENCE_S)
+        self.heard.bind(str(home / "notify"))
+        self.network: Network = neutron.add_network("sriov", physical_network="physnet2", project_id=PROJECT)
+        neutron.add_subnet(self.network, "10.0.0.0/24")
+        self.hosts: dict[str, Host] = {}
+        self.controller: subprocess.Popen[bytes] | None = None
+        self.endpoint = f"http://127.0.0.1:{self.port}/v1"
+
+    def add_host(self, name: str, *, vfs: int = 2) -> Host:
+        self.neutron.add_agent(name, {"physnet2": ("ens5",)})
+        self.hosts[name] = Host(self.bus, name, vfs=vfs)
+        return self.hosts[name]
+
+    def add_port(self, name: str) -> Port:
+        return self.neutron.add_port(self.network, name=name, project_id=PROJECT, vnic_type="direct")
+
+    def start(self) -> None:
+        """Start the controller, and return when it says that it is ready."""
+        with (self.home / "controller.log").open("ab") as log:
+            self.controller = subprocess.Popen(
+                [sys.executable, "-m", "mooring", "--config-file", str(self.home / "mooring.conf"), "controller"],
+                env={**os.environ, "NOTIFY_SOCKET": str(self.home / "notify")},
+                stderr=log,
+            )
+        assert self.heard.recv(64) == b"READY=1"
+
+    def kill(self) -> None:
+        assert self.controller is not None
+        self.controller.send_signal(signal.SIGKILL)
+        self.controller.wait(timeout=PATIENCE_S)
+
+    def mooring(self, *words: str, token: str = f"alice:{PROJECT}:member", code: int = 0) -> str:
+        """Run a command of a user's, expect it to end with ``code``, and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "mooring", *words],
+            env={**os.environ, "MOORING_ENDPOINT": self.endpoint, "MOORING_TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == code, done.stderr + (self.home / "controller.log").read_text()
+        return done.stdout if code == 0 else done.stderr
+
+    def show(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.mooring("show", name, "--format", "json")))
+
+    def wait_for_hosts(self) -> None:
+        self.until(lambda: self.mooring("service", "list", token="root:ops:admin").count(" up ") == len(self.hosts))
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, (self.home / "controller.log").read_text()
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        for host in self.hosts.values():
+            host.close()
+        if self.controller is not None:
+            self.controller.kill()
+            self.controller.wait()
+        self.heard.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, cloud: NeutronCloud) -> Iterator[World]:
+    neutron = FakeNeutron()
+    with ExitStack() as stack:
+        url = stack.enter_context(served(neutron.server))
+        world = World(tmp_path, cloud.facts.service_transport_url(), neutron, url)
+        stack.callback(world.close)
+        world.start()
+        yield world
+
+
+def test_a_container_on_a_users_port_from_its_creation_to_its_end(world: World) -> None:
+    host = world.add_host("node1")
+    world.wait_for_hosts()
+    port = world.add_port("port1")
+
+    world.mooring("create", "--name", "edge", "--nets", "port=port1", "--wait", "cirros", "sleep", "60")
+
+    bound = world.neutron.now(port.id)
+    container = world.show("edge")
+    assert container["status"] == "Created"
+    assert (bound.device_id, bound.host, bound.vif_type) == (container["uuid"], "node1", "hw_veb")
+    assert bound.profile["pci_slot"] == "0000:01:10.0"
+    assert "edge" in world.mooring("list")
+
+    world.mooring("start", "edge", "--wait")
+    assert world.show("edge")["status"] == "Running"
+    assert world.mooring("exec", "edge", "ip", "addr") == "ip addr"
+    assert world.mooring("logs", "edge", "--tail", "5") == "cirros, 5"
+    assert port.id in world.mooring("net", "list", "edge")
+    listed = world.mooring("pci", "list", "--all", token="root:ops:admin")
+    (row,) = [line for line in listed.splitlines() if "0000:01:10.0" in line]
+    assert container["uuid"] in row
+
+    world.mooring("rm", "--stop", "--wait", "edge")
+
+    given_back = world.neutron.now(port.id)
+    assert (given_back.device_id, given_back.device_owner, given_back.host) == ("", "", "")
+    assert (given_back.vif_type, dict(given_back.profile)) == ("unbound", {})
+    assert host.node.containers == {}
+    assert world.mooring("list") == "no containers\n"
+
+
+def test_a_controller_that_was_killed_goes_on_where_it_stood(world: World) -> None:
+    host = world.add_host("node1")
+    world.wait_for_hosts()
+    port = world.add_port("port1")
+    host.paused = True
+
+    world.mooring("create", "--name", "edge", "--nets", "port=port1", "cirros")
+    world.until(lambda: world.neutron.now(port.id).vif_type == "hw_veb")
+    world.kill()
+    host.paused = False
+    world.start()
+    world.until(lambda: world.show("edge")["status"] == "Created")
+
+    uuid = world.show("edge")["uuid"]
+    assert [(each, verb) for each, _, verb in host.node.carried_out] == [(uuid, "create")]
+
+    host.paused = True
+    world.mooring("rm", "edge")
+    world.kill()
+    host.paused = False
+    world.start()
+    world.until(lambda: world.mooring("list") == "no containers\n")
+    assert world.neutron.now(port.id).vif_type == "unbound"
+    assert host.node.containers == {}
+
+
+def test_when_no_vf_is_left_the_user_is_told_by_filter_and_count(world: World) -> None:
+    world.add_host("node1", vfs=1)
+    world.add_host("node2", vfs=1)
+    world.wait_for_hosts()
+    ports = [world.add_port(f"port{number}") for number in range(3)]
+
+    for number in range(2):
+        world.mooring("run", "--name", f"c{number}", "--nets", f"port=port{number}", "cirros")
+    said = world.mooring("run", "--name", "c2", "--nets", "port=port2", "cirros", code=1)
+
+    assert "no valid host: 2 hosts: 2 PciPassthroughFilter (0 of 2 VFs free on physnet2)" in said
+    assert world.show("c2")["status"] == "Error"
+    assert world.neutron.now(ports[2].id).device_id == ""
+    world.mooring("rm", "--wait", "c2")
+
+
+def test_a_controller_ends_in_order_and_says_so(world: World) -> None:
+    assert world.controller is not None
+
+    world.controller.terminate()
+
+    assert world.heard.recv(64) == b"STOPPING=1"
+    assert world.controller.wait(timeout=PATIENCE_S) == 0
+    assert "see whether the service runs" in world.mooring("list", code=1)
