@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 _NO_NETWORK: Final = "none"
+# Not what happens inside of a container: a health check alone is three events.
+_CHANGES: Final = ("start", "die", "pause", "unpause", "destroy", "oom", "health_status")
 
 
 @contextmanager
@@ -187,7 +189,7 @@ class DockerRuntime:
 
     def events(self) -> Iterator[None]:
         """Yield after each change of a container."""
-        filters = {"type": "container", "label": CONTAINER_LABEL}
+        filters = {"type": "container", "label": CONTAINER_LABEL, "event": list(_CHANGES)}
         with self._asking("listening to events") as client:
             for _ in client.events(filters=filters):
                 yield
