@@ -6,6 +6,7 @@ Needs root.
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import tarfile
 import threading
@@ -108,6 +109,7 @@ def world(docker: Dockerd, door: Door, tmp_path: Path) -> Iterator[DockerWorld]:
     door.shut()
     with closing(world.connection):
         world.close()
+    gc.collect()
 
 
 @pytest.fixture

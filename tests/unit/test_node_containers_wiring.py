@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,3 +70,4 @@ def test_it_answers_controllers_and_tells_nothing_while_docker_is_away(world: Wo
     assert world.controller.reports == []
     nodes.close()
     listener.stop(5)
+    gc.collect()
