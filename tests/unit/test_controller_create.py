@@ -29,6 +29,7 @@ from mooring.errors import (
     QuotaExceeded,
     UnsupportedVnicType,
 )
+from mooring.testing.nodes import card
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -310,6 +311,17 @@ def test_a_trusted_port_takes_a_trusted_vf_only(world: World) -> None:
     world.settle()
 
     assert "trusted VFs" in (world.now(container).status_reason or "")
+
+
+def test_a_port_whose_numa_node_matters_takes_no_vf_of_which_it_is_not_known() -> None:
+    world = World()
+    world.add_host("host-1", *(device.model_copy(update={"numa_node": None}) for device in card(1)))
+    minding = world.create(world.add_port(numa_affinity_policy="required"))
+    other = world.create(world.add_port(numa_affinity_policy="preferred"))
+    world.settle()
+
+    assert "PciPassthroughFilter" in (world.now(minding).status_reason or "")
+    assert world.now(other).status is Status.RUNNING
 
 
 def test_a_network_of_several_segments_takes_the_first_that_there_are_devices_on(world: World) -> None:

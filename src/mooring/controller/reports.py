@@ -9,7 +9,7 @@ from functools import cached_property
 
 import structlog
 
-from mooring.container.model import Container, Interface, InterfacePhase
+from mooring.container.model import Container, InterfacePhase
 from mooring.controller.clock import Clock, utc_now
 from mooring.controller.hearing import Heard, hear
 from mooring.controller.steps import Step, next_step
@@ -121,19 +121,15 @@ def wanted(container: Container) -> WantedContainer:
         uuid=container.uuid,
         spec=container.spec,
         interfaces=tuple(
-            _wanted_interface(each) for each in container.interfaces if each.phase is InterfacePhase.BOUND
+            WantedInterface(
+                port=each.port,
+                network=each.network,
+                subnets=each.subnets,
+                device=None if each.device is None else each.device.address,
+            )
+            for each in container.interfaces
+            if each.phase is InterfacePhase.BOUND and each.port is not None and each.network is not None
         ),
         devices=tuple(claim.device.address for claim in container.aliases if claim.device is not None),
         operation=WantedOperation(number=operation.number, verb=operation.verb, arguments=operation.arguments),
-    )
-
-
-def _wanted_interface(interface: Interface) -> WantedInterface:
-    if interface.port is None or interface.network is None:
-        raise AssertionError(f"interface {interface.id} is bound, but its port or its network is not known")
-    return WantedInterface(
-        port=interface.port,
-        network=interface.network,
-        subnets=interface.subnets,
-        device=None if interface.device is None else interface.device.address,
     )

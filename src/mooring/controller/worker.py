@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -13,20 +13,17 @@ from mooring.container.model import Container, Interface, InterfacePhase
 from mooring.controller import steps
 from mooring.controller.clock import Clock, utc_now
 from mooring.controller.ports import ContainerPorts, verify
+from mooring.controller.record import Record, may_pass
 from mooring.controller.scheduler.scheduler import Placement, Scheduler
 from mooring.controller.steps import Step, next_step
-from mooring.db.api import Event, Store
+from mooring.db.api import Store
 from mooring.errors import (
-    ActionNotFound,
     BindingRefused,
     BusUnavailable,
     ClaimLost,
     DatabaseUnavailable,
-    EdgeFailure,
     HostNotFound,
     MooringError,
-    NeutronConflict,
-    NeutronRefused,
     Outdated,
 )
 from mooring.neutron.api import Neutron
@@ -41,12 +38,9 @@ _MOST_CLAIMS: Final = 8
 _LONGEST_PAUSE: Final = timedelta(seconds=30)
 _SHORTEST_PAUSE: Final = timedelta(seconds=1)
 _LOOK_AGAIN: Final = timedelta(seconds=30)
-_SERVER_ERROR: Final = 500
 
 _MAY_FAIL: Final = (Step.RESERVE, Step.PLACE, Step.BIND)
 """The steps that are given up in time; what gives things back is tried for ever."""
-_TOLD: Final = (Step.RESERVE, Step.PLACE, Step.BIND, Step.LEAVE, Step.RELEASE)
-"""The steps that a container's actions show."""
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +60,7 @@ class Worker:
         self._nodes = nodes
         self._scheduler = scheduler
         self._clock = clock
+        self._record = Record(store=store, clock=clock)
         self._interruptions: SimpleQueue[Container] = SimpleQueue()
         self._doing = {
             Step.RESERVE: self._reserve,
@@ -121,14 +116,14 @@ class Worker:
             after = self._doing[step](container)
             # A binding that was refused has been told as such.
             if after is not None and after.tried == container.tried:
-                self._tell(container, step, started, None)
+                self._record.tell(container, step, started, None)
         except DatabaseUnavailable:
             raise
         except Outdated:
             return self._mine(container)
         except MooringError as exc:
             log.info("container.step-failed", container=container.uuid, step=step, error=str(exc))
-            self._tell(container, step, started, exc)
+            self._record.tell(container, step, started, exc)
             try:
                 return self._after_failure(container, step, exc)
             except Outdated:
@@ -179,7 +174,7 @@ class Worker:
             if container.is_given:
                 raise
             # Another host may do; the next binding starts from what Neutron has now.
-            self._tell(container, Step.BIND, self._clock(), exc)
+            self._record.tell(container, Step.BIND, self._clock(), exc)
             return self._save(steps.refused(steps.with_interface(container, bound), container.host or "", str(exc)))
         return self._keep(container, bound)
 
@@ -236,36 +231,13 @@ class Worker:
 
     def _after_failure(self, container: Container, step: Step, error: MooringError) -> Container | None:
         now = self._clock()
-        waited = now - self._since(container)
-        if step not in _MAY_FAIL or (_may_pass(error) and waited < PATIENCE):
+        waited = now - self._record.since(container)
+        if step not in _MAY_FAIL or (may_pass(error) and waited < PATIENCE):
             pause = min(max(waited, _SHORTEST_PAUSE), _LONGEST_PAUSE)
             self._store.save(replace(container, status_detail=str(error), due_at=now + pause))
             return None
-        if container.action is not None:
-            self._store.finish_action(container.uuid, container.action, now=now, message=str(error))
+        self._record.fail(container, error)
         return self._save(steps.failed(container, str(error)))
-
-    def _since(self, container: Container) -> datetime:
-        """Return when was asked for what is being done."""
-        if container.action is None:
-            return container.created_at
-        try:
-            return self._store.action(container.uuid, container.action).start
-        except ActionNotFound:
-            return container.created_at
-
-    def _tell(self, container: Container, step: Step, started: datetime, error: MooringError | None) -> None:
-        """Write a step into the history of the request that it serves."""
-        if container.action is None or step not in _TOLD:
-            return
-        event = Event(
-            name=step.value,
-            start=started,
-            finish=self._clock(),
-            result="Success" if error is None else "Error",
-            traceback=None if error is None else str(error),
-        )
-        self._store.add_event(container.uuid, container.action, event)
 
     def _is_down(self, host: str) -> bool:
         try:
@@ -279,10 +251,3 @@ class Worker:
             self._nodes.on(container.host or "").wake()
         except BusUnavailable as exc:
             log.warning("node.not-woken", host=container.host, error=str(exc))
-
-
-def _may_pass(error: MooringError) -> bool:
-    """Tell whether the same may succeed later."""
-    if isinstance(error, NeutronRefused):
-        return error.status >= _SERVER_ERROR or isinstance(error, NeutronConflict)
-    return isinstance(error, EdgeFailure | ClaimLost)

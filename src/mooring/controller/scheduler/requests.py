@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mooring.container.model import AliasClaim, Container, Interface
 from mooring.errors import InvalidAlias
 from mooring.pci.alias import Alias
-from mooring.pci.requests import DeviceKind, DeviceRequest
+from mooring.pci.requests import DeviceKind, DeviceRequest, NumaPolicy
 
 
 def device_requests(container: Container, aliases: Mapping[str, Alias]) -> tuple[DeviceRequest, ...]:
@@ -26,7 +26,14 @@ def _for_port(interface: Interface) -> DeviceRequest:
         kind=DeviceKind.PF if interface.vnic_type == "direct-physical" else DeviceKind.VF,
         physical_network=interface.physical_network,
         trusted=interface.trusted,
+        numa_policy=_numa_policy_of(interface),
     )
+
+
+def _numa_policy_of(interface: Interface) -> NumaPolicy:
+    """Return how much the port's owner minds the NUMA node; a word of Neutron's that is not known is passed over."""
+    word = None if interface.port is None else interface.port.numa_policy
+    return next((policy for policy in NumaPolicy if policy.value == word), NumaPolicy.LEGACY)
 
 
 def _for_program(claim: AliasClaim, aliases: Mapping[str, Alias]) -> DeviceRequest:
