@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dockerd import Dockerd, docker
 
 from lab.neutron import NeutronCloud
 from mooring.errors import BusUnavailable
@@ -29,6 +30,8 @@ from mooring.rpc.bus import ControllerClient, serve_node
 from mooring.testing.neutron import FakeNeutron
 from mooring.testing.neutron_http import served
 from mooring.testing.nodes import FakeNode, card
+
+__all__ = ["docker"]
 
 PROJECT = "projA"
 # Longer than a controller's lease of a container that it was killed over, and than a busy machine takes for anything.
@@ -46,6 +49,25 @@ port = {port}
 
 [controller]
 metrics_address =
+
+[neutron]
+auth_type = none
+endpoint_override = {neutron}
+"""
+
+ALL_IN_ONE = """\
+[DEFAULT]
+host = here
+state_dir = {home}/state
+plugin_socket = {home}/kuryr.sock
+docker_url = {docker}
+metrics_address =
+
+[api]
+port = {port}
+
+[pci]
+device_spec = {{"address": "ffff:ff:1f.7", "physical_network": "physnet2"}}
 
 [neutron]
 auth_type = none
@@ -103,7 +125,8 @@ class World:
         self.home, self.bus, self.neutron = home, bus, neutron
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        (home / "mooring.conf").write_text(CONFIGURATION.format(home=home, bus=bus, neutron=url, port=self.port))
+        self.configuration = home / "mooring.conf"
+        self.configuration.write_text(CONFIGURATION.format(home=home, bus=bus, neutron=url, port=self.port))
         self.heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.heard.settimeout(PATIENCE_S)
         self.heard.bind(str(home / "notify"))
@@ -121,11 +144,11 @@ class World:
     def add_port(self, name: str) -> Port:
         return self.neutron.add_port(self.network, name=name, project_id=PROJECT, vnic_type="direct")
 
-    def start(self) -> None:
+    def start(self, daemon: str = "controller") -> None:
         """Start the controller, and return when it says that it is ready."""
         with (self.home / "controller.log").open("ab") as log:
             self.controller = subprocess.Popen(
-                [sys.executable, "-m", "mooring", "--config-file", str(self.home / "mooring.conf"), "controller"],
+                [sys.executable, "-m", "mooring", "--config-file", str(self.configuration), daemon],
                 env={**os.environ, "NOTIFY_SOCKET": str(self.home / "notify")},
                 stderr=log,
             )
@@ -152,8 +175,8 @@ class World:
     def show(self, name: str) -> dict[str, Any]:
         return dict(json.loads(self.mooring("show", name, "--format", "json")))
 
-    def wait_for_hosts(self) -> None:
-        self.until(lambda: self.mooring("service", "list", token="root:ops:admin").count(" up ") == len(self.hosts))
+    def wait_for_hosts(self, count: int) -> None:
+        self.until(lambda: self.mooring("service", "list", token="root:ops:admin").count(" up ") == count)
 
     def until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -177,13 +200,13 @@ def world(tmp_path: Path, cloud: NeutronCloud) -> Iterator[World]:
         url = stack.enter_context(served(neutron.server))
         world = World(tmp_path, cloud.facts.service_transport_url(), neutron, url)
         stack.callback(world.close)
-        world.start()
         yield world
 
 
 def test_a_container_on_a_users_port_from_its_creation_to_its_end(world: World) -> None:
+    world.start()
     host = world.add_host("node1")
-    world.wait_for_hosts()
+    world.wait_for_hosts(1)
     port = world.add_port("port1")
 
     world.mooring("create", "--name", "edge", "--nets", "port=port1", "--wait", "cirros", "sleep", "60")
@@ -214,8 +237,9 @@ def test_a_container_on_a_users_port_from_its_creation_to_its_end(world: World) 
 
 
 def test_a_controller_that_was_killed_goes_on_where_it_stood(world: World) -> None:
+    world.start()
     host = world.add_host("node1")
-    world.wait_for_hosts()
+    world.wait_for_hosts(1)
     port = world.add_port("port1")
     host.paused = True
 
@@ -240,9 +264,10 @@ def test_a_controller_that_was_killed_goes_on_where_it_stood(world: World) -> No
 
 
 def test_when_no_vf_is_left_the_user_is_told_by_filter_and_count(world: World) -> None:
+    world.start()
     world.add_host("node1", vfs=1)
     world.add_host("node2", vfs=1)
-    world.wait_for_hosts()
+    world.wait_for_hosts(2)
     ports = [world.add_port(f"port{number}") for number in range(3)]
 
     for number in range(2):
@@ -256,6 +281,7 @@ def test_when_no_vf_is_left_the_user_is_told_by_filter_and_count(world: World) -
 
 
 def test_a_controller_ends_in_order_and_says_so(world: World) -> None:
+    world.start()
     assert world.controller is not None
 
     world.controller.terminate()
@@ -263,3 +289,22 @@ def test_a_controller_ends_in_order_and_says_so(world: World) -> None:
     assert world.heard.recv(64) == b"STOPPING=1"
     assert world.controller.wait(timeout=PATIENCE_S) == 0
     assert "see whether the service runs" in world.mooring("list", code=1)
+
+
+def test_all_in_one_is_a_host_and_a_controller_without_bus_and_database(world: World, docker: Dockerd) -> None:
+    neutron = next(line for line in world.configuration.read_text().splitlines() if "endpoint_override" in line)
+    world.configuration.write_text(
+        ALL_IN_ONE.format(home=world.home, docker=docker.address, port=world.port, neutron=neutron.partition("= ")[2])
+    )
+    world.add_port("port1")
+    world.start("all-in-one")
+
+    world.wait_for_hosts(1)
+    said = world.mooring("run", "--name", "edge", "--nets", "port=port1", "busybox", code=1)
+
+    assert "no valid host: 1 host: 1 PciPassthroughFilter" in said
+    assert "busybox" in world.mooring("image", "list", token="root:ops:admin")
+    assert world.controller is not None
+    world.controller.terminate()
+    assert world.heard.recv(64) == b"STOPPING=1"
+    assert world.controller.wait(timeout=PATIENCE_S) == 0
