@@ -11,8 +11,8 @@ from uuid import UUID
 
 from mooring.errors import NetworkUnusable
 from mooring.libnetwork import names
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
+from mooring.neutron.api import Neutron
 from mooring.neutron.model import Network, Port, Subnet
 
 CACHE_SECONDS: Final = 60.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from mooring.libnetwork.debts import pay_each
-from mooring.libnetwork.neutron import Neutron
+from mooring.neutron.api import Neutron
 from mooring.statefile import StateFile
 
 GRACE_SECONDS: Final = 60.0

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from mooring.errors import InvalidRequest, NetworkUnusable
 from mooring.libnetwork.intents import GRACE_SECONDS, Intents
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest, IpamData
 from mooring.libnetwork.records import Records
+from mooring.neutron.api import Neutron
 from mooring.neutron.model import IpAddress, IpNetwork, Network, Subnet
 
 

@@ -14,11 +14,11 @@ from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import BOUND_KEY, NETWORK_KEY, parse_network_options
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.protocol import CreateNetworkRequest
 from mooring.libnetwork.records import NetworkRecord, Records, SubnetUse
+from mooring.neutron.api import Neutron
 from mooring.neutron.model import Network, Subnet
 
 log = structlog.get_logger(__name__)

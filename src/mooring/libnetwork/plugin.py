@@ -17,13 +17,13 @@ from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.ipam_driver import IpamDriver
 from mooring.libnetwork.network_driver import NetworkDriver
 from mooring.libnetwork.networks import Networks
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.pools import Pools
 from mooring.libnetwork.ports import Ports
 from mooring.libnetwork.records import Records
 from mooring.libnetwork.reservations import Reservations
 from mooring.libnetwork.schema import SCHEMA, SCHEMA_2
 from mooring.libnetwork.server import PluginApp, Route
+from mooring.neutron.api import Neutron
 from mooring.statefile import StateFile
 
 STATE_FILE: Final = "libnetwork.sqlite"

@@ -9,10 +9,10 @@ from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.intents import Intents
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.protocol import RequestPoolRequest
 from mooring.libnetwork.records import PoolRecord, Records
+from mooring.neutron.api import Neutron
 from mooring.neutron.model import IpNetwork, SubnetPool
 
 

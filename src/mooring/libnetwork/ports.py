@@ -14,9 +14,8 @@ from mooring.errors import PortBusy, PortUnusable
 from mooring.libnetwork import names
 from mooring.libnetwork.debts import owing, pay_each
 from mooring.libnetwork.intents import GRACE_SECONDS, Intents
-from mooring.libnetwork.neutron import Neutron
 from mooring.libnetwork.reservations import Reservation, Reservations
-from mooring.neutron.api import NewPort
+from mooring.neutron.api import Neutron, NewPort
 from mooring.neutron.model import BINDING_FAILED, UNBOUND, IpAddress, Port
 
 _SHORT_ID: Final = 12
