@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from wsgiref.types import WSGIApplication
 
 from werkzeug.test import Client, TestResponse
@@ -183,11 +183,30 @@ class OneNode:
         return self._node
 
 
+class _Part:
+    """A part of the current service."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> object:
+        return getattr(getattr(Service.current, self._name), method)
+
+
+@cache
+def _served() -> WSGIApplication:
+    parts: dict[str, Any] = {name: _Part(name) for name in ("lifecycle", "inside", "store")}
+    return create_app(**parts, settings=SETTINGS, clock=lambda: Service.current.clock())  # noqa: PLW0108 - of then
+
+
 class Service:
     """The API over the real core, a real database in memory, a Neutron and a node that are fakes.
 
-    Nothing happens to a container but what a test says: ``put`` brings it where its node would have.
+    Nothing happens to a container but what a test says: ``put`` brings it where its node would have. One application
+    serves the latest of them all: making it takes longer than most tests.
     """
+
+    current: ClassVar[Service]
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - a ControllerSettings' own
         self.now = NOW
@@ -197,16 +216,12 @@ class Service:
         self.network = self.neutron.add_network("sriov", project_id="projA")
         self.subnet = self.neutron.add_subnet(self.network, "198.51.100.0/24")
         configured = replace(SETTINGS, **settings)
-        app = create_app(
-            lifecycle=ContainerLifecycle(
-                store=self.store, neutron=self.neutron, settings=configured, wake=lambda: None, clock=self.clock
-            ),
-            inside=ContainerInside(store=self.store, nodes=OneNode(self.node)),
-            store=self.store,
-            settings=configured,
-            clock=self.clock,
+        self.lifecycle = ContainerLifecycle(
+            store=self.store, neutron=self.neutron, settings=configured, wake=lambda: None, clock=self.clock
         )
-        self.api = Api(app)
+        self.inside = ContainerInside(store=self.store, nodes=OneNode(self.node))
+        self.api = Api(_served())
+        Service.current = self
 
     def clock(self) -> datetime:
         """Tell the time, which stands still but for this."""
