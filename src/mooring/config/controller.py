@@ -10,6 +10,7 @@ from typing import Final
 
 from oslo_config import cfg
 
+from mooring.config.files import last
 from mooring.config.listen_address import split_listen_address
 from mooring.config.neutron import neutron_settings
 from mooring.config.reading import KEYSTONE_SECTION, Configuration
@@ -20,6 +21,13 @@ from mooring.errors import InvalidConfiguration
 from mooring.pci.alias import parse_aliases
 
 DATABASE_FILE: Final = "service.sqlite"
+
+# What is said of a resource counts where the filter that limits it is enabled.
+_RATIOS: Final = {
+    "cpu_allocation_ratio": "CPUFilter",
+    "ram_allocation_ratio": "RamFilter",
+    "disk_allocation_ratio": "DiskFilter",
+}
 
 # The module of a filter follows; a filter from elsewhere cannot be loaded.
 _ZUN_FILTERS = re.compile(r"^zun\.scheduler\.filters\.(\w+\.)?")
@@ -54,11 +62,17 @@ def controller_settings(
     return settings
 
 
-def controller_doubts(settings: ControllerSettings) -> tuple[str, ...]:
-    """Return what is allowed but seldom meant."""
-    doubts = []
+def controller_doubts(settings: ControllerSettings, read: Configuration) -> tuple[str, ...]:
+    """Return what is allowed but seldom meant, or has no effect as things are."""
+    doubts = [
+        f"{written} has no effect: [scheduler] enabled_filters lacks {name}"
+        for option, name in _RATIOS.items()
+        if name not in settings.scheduler.filters and (written := last(read.files, "scheduler", option))
+    ]
     if settings.authentication == "noauth":
         doubts.append("[api] auth_strategy = noauth: everybody on this machine is whoever they say")
+        if settings.keystone_authtoken:
+            doubts.append(f"[{KEYSTONE_SECTION}] has no effect for users while [api] auth_strategy is noauth")
     if settings.neutron.auth_type is None:
         doubts.append("[neutron] auth_type is not set: no port can be bound")
     return tuple(doubts)

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from oslo_config import cfg
 
 from mooring.config.controller import controller_doubts, controller_settings
-from mooring.config.files import DEFAULT_FILES
+from mooring.config.files import DEFAULT_FILES, last
 from mooring.config.legacy import check_binding_drivers, choose_port_drivers
 from mooring.config.listen_address import split_listen_address
 from mooring.config.neutron import neutron_settings
@@ -64,7 +64,7 @@ def load_controller(
     read = read_configuration(argv_files, default_files)
     with _naming(read):
         settings = controller_settings(read)
-        return Loaded(settings=settings, warnings=(*read.ignored(), *controller_doubts(settings)))
+        return Loaded(settings=settings, warnings=(*read.ignored(), *controller_doubts(settings, read)))
 
 
 def load_all_in_one(
@@ -77,7 +77,7 @@ def load_all_in_one(
         node = replace(_node(read), service=_service(read.conf, controller.transport_url))
         return Loaded(
             settings=AllInOneSettings(node=node, controller=controller),
-            warnings=(*read.ignored(), *_node_doubts(node, read), *controller_doubts(controller)),
+            warnings=(*read.ignored(), *_node_doubts(node, read), *controller_doubts(controller, read)),
         )
 
 
@@ -145,4 +145,10 @@ def _node_doubts(settings: NodeSettings, read: Configuration) -> tuple[str, ...]
         doubts.append("[neutron] transport_url is empty: Neutron is not told of devices, and ports stay DOWN")
     if neutron.active_required and not neutron.active_timeout_s:
         doubts.append("[neutron] vif_plugging_is_fatal has no effect while vif_plugging_timeout is 0: nothing waits")
+    if settings.service is None:
+        doubts += [
+            f"{written} has no effect: without [DEFAULT] transport_url this host belongs to no container service"
+            for option in ("availability_zone", "host_labels")
+            if (written := last(read.files, "DEFAULT", option))
+        ]
     return (*check_binding_drivers(read.conf.binding.enabled_drivers, settings.port_drivers), *doubts)
