@@ -172,7 +172,7 @@ def test_a_host_may_promise_more_than_it_has_but_not_to_one_container(hosts: Fak
 def test_where_hosts_have_no_limit_none_is_kept_or_claimed(hosts: FakeHosts) -> None:
     hosts.add("a", cpus=1)
 
-    placement = scheduler(hosts, limits_hosts=False).place(container(cpu=100, memory_mib=10**9), NOW)
+    placement = scheduler(hosts, filters=("ComputeFilter",)).place(container(cpu=100, memory_mib=10**9), NOW)
 
     assert placement.capacity.cpus == float("inf")
 

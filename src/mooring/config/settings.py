@@ -99,13 +99,12 @@ class ServiceSettings:
 class SchedulerSettings:
     """How hosts are chosen: filters by Zun's names in their order, and what each weigher counts for.
 
-    A negative multiplier turns a weigher round: ``spread`` -1 packs. ``limits_hosts`` says that a host's processors,
-    memory and disk are a limit, with the ratios by which each may be promised more than once.
+    A negative multiplier turns a weigher round: ``spread`` -1 packs. The ratios say by how much more than there is a
+    host may promise, of what the filters limit.
     """
 
     filters: tuple[str, ...]
     multipliers: Mapping[str, float]
-    limits_hosts: bool = True
     cpu_ratio: float = 16.0
     memory_ratio: float = 1.5
     disk_ratio: float = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from mooring.config.settings import SchedulerSettings
-from mooring.controller.scheduler.amounts import AmountFilter, cpu_filter, disk_filter, ram_filter
+from mooring.controller.scheduler.amounts import cpu_filter, disk_filter, ram_filter
 from mooring.controller.scheduler.names import INDISPENSABLE_FILTERS, check_filters
 from mooring.controller.scheduler.pci_passthrough import PciPassthroughFilter
 from mooring.controller.scheduler.prospect import Prospect
@@ -121,8 +121,7 @@ def make_filters(settings: SchedulerSettings) -> tuple[Filter, ...]:
     """Return the configured filters and those that are indispensable; raise InvalidConfiguration for an unknown one."""
     check_filters(settings.filters)
     names = dict.fromkeys((*settings.filters, *INDISPENSABLE_FILTERS))
-    filters = (_MAKERS[name](settings) for name in names)
-    return tuple(each for each in filters if settings.limits_hosts or not isinstance(each, AmountFilter))
+    return tuple(_MAKERS[name](settings) for name in names)
 
 
 def _is_silent(prospect: Prospect) -> bool:
