@@ -49,6 +49,14 @@ def test_an_interface_keeps_its_index_when_it_is_renamed(index: int) -> None:
     assert error.value.errno == errno.ENODEV
 
 
+def test_an_interface_is_given_the_name_that_was_its_alternative_one(index: int) -> None:
+    for alternative in (f"{NAME}x", f"{NAME}y"):
+        subprocess.run(["ip", "link", "property", "add", "dev", NAME, "altname", alternative], check=True)
+    links.rename(index, f"{NAME}x")
+    assert links.read_link(index).netdev.name == f"{NAME}x"
+    assert links.index_of(f"{NAME}y") == index
+
+
 def test_a_name_that_is_taken_is_refused_with_what_to_do(index: int) -> None:
     with (
         pytest.raises(KernelRefused, match="another interface has this name") as refusal,

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST
-from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_DELLINK, RTM_GETADDR, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK
+from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELLINKPROP,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    RTM_SETLINK,
+)
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_ALLMULTI, IFF_PROMISC, IFF_UP, ifinfmsg
 
@@ -115,8 +123,18 @@ def index_of(name: str) -> int:
 
 
 def rename(index: int, name: str) -> None:
-    """Give the interface a name and make it idle. Linux before 6.2 says EBUSY while it is up."""
-    _change(_idle(index, IFLA_IFNAME=name))
+    """Give the interface a name and make it idle. Linux before 6.2 says EBUSY while it is up.
+
+    A name that udev has made an alternative one of the same interface is taken, too, until it is none any more.
+    """
+    try:
+        _change(_idle(index, IFLA_IFNAME=name))
+    except NetlinkError as exc:
+        if exc.errno != errno.EEXIST or index_of(name) != index:
+            raise
+        alternative = {"attrs": [("IFLA_ALT_IFNAME", name)]}
+        request(RTM_DELLINKPROP, _link(index, IFLA_PROP_LIST=alternative), NLM_F_ACK)
+        _change(_idle(index, IFLA_IFNAME=name))
 
 
 def set_mac(index: int, mac: str) -> None:

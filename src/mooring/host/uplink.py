@@ -19,6 +19,7 @@ def restore_uplink(sysfs: Sysfs, pf: PciAddress, former: Netdev) -> None:
         where = "is in another network namespace" if sysfs.elsewhere(pf) else "is not there"
         raise NotClean(pf, f"its interface, formerly {former.name}, {where}") from exc
     with kernel_errors(f"restoring interface {former.name}", pf):
+        links.set_idle(index)  # Linux before 6.2 renames none that is up, as the host's own network set-up may make it
         links.rename(index, former.name)
         links.remove_addresses(index)
         links.set_mac(index, former.mac)
