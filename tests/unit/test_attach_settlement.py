@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from attach_world import HOST, World
 
 from mooring.attach.pool import VfState
-from mooring.errors import (
-    NeutronUnreachable,
-)
+from mooring.errors import NeutronUnreachable
+from mooring.neutron.model import Port
 
 SLOT = "0000:02:10.2"
 
@@ -48,6 +47,31 @@ def test_a_neutron_that_is_away_is_asked_once_not_at_every_removal(world: World)
 
     assert len(world.neutron.calls) == 1
     assert len(world.core.journal.debts()) == 3
+
+
+def test_a_port_that_neutron_never_answers_for_does_not_keep_the_others_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other, third = (world.port() for _ in range(3))
+    for port in (stuck, other, third):
+        world.run(port, port.id)
+    world.neutron.unreachable = True
+    for port in (stuck, other, third):
+        world.end(port.id)
+    world.neutron.unreachable = False
+    unbind = world.neutron.unbind
+
+    def hang(port: Port, **more: Mapping[str, object]) -> None:
+        if port.id == stuck.id:
+            raise NeutronUnreachable(f"unbinding port {port.id}", "timed out")
+        unbind(port, **more)
+
+    monkeypatch.setattr(world.neutron, "unbind", hang)
+    for _ in range(3):
+        world.core.settlement.settle()
+
+    assert [entry.debt.port.id for entry in world.core.journal.debts()] == [stuck.id]
+    assert {world.neutron.now(port.id).host for port in (other, third)} == {""}
 
 
 def test_a_start_fails_clearly_while_neutron_is_away_and_leaves_nothing(world: World) -> None:

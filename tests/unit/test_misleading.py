@@ -181,6 +181,25 @@ def test_a_binding_in_doubt_stays_in_doubt_when_the_release_is_cut_off(
     assert [entry.debt.doubtful for entry in world.core.journal.debts()] == [True]
 
 
+def test_a_binding_in_doubt_stays_in_doubt_when_the_host_reboots_before_its_release_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.core.engine.lease(world.request(world.port()))
+    with monkeypatch.context() as broken:
+        broken.setattr(world.neutron, "bind", _silence)
+        broken.setattr(world.core.journal, "end", _power_failure)
+        with pytest.raises(OSError, match="power"):
+            world.core.engine.attach("endpoint-1")
+    world.kill()
+    world.kernel.reboot()
+
+    world.neutron.unreachable = True
+    with suppress(NeutronUnreachable):
+        world.start()
+
+    assert [entry.debt.doubtful for entry in world.core.journal.debts()] == [True]
+
+
 def _silence(*_: object) -> None:
     raise NeutronUnreachable("binding port", "no answer")
 

@@ -49,13 +49,13 @@ class Releaser:
 
     def undo(self, lease: Lease, *, rebooted: bool, put_off: bool) -> None:
         """Undo a lease that a crash or a reboot left behind; ``put_off`` only writes down that it is to be undone."""
-        doubtful = lease.step is LeaseStep.BINDING
+        doubtful = lease.doubtful or lease.step is LeaseStep.BINDING
         with log_facts(lease):
             if rebooted and not self._drivers[lease.driver].outlives_reboot:
                 # VFs do not outlive a boot: they were created anew, at their driver's defaults.
                 self._forget(lease, self._owed(lease, lease.step, doubtful=doubtful), quarantine=None)
             elif put_off:
-                self._journal.save(replace(lease, step=LeaseStep.RELEASING, doubtful=lease.doubtful or doubtful))
+                self._journal.save(replace(lease, step=LeaseStep.RELEASING, doubtful=doubtful))
             else:
                 self.release(lease, doubtful=doubtful)
 

@@ -122,7 +122,8 @@ class Settlement:
     def settle(self) -> None:
         """Pay all debts, and report every ready attachment whose port's status is not what its device is."""
         with self._round:
-            paid = self._pay_all(self._journal.debts())
+            # Silence may be about one port only: what was tried least often comes first, and all have their turn.
+            paid = self._pay_all(sorted(self._journal.debts(), key=lambda entry: entry.attempts))
             # Paid in every round for long enough, so that no request of ours can be under way still.
             for debt_id in self._doubts.seen((entry.id for entry in paid if entry.debt.doubtful), for_s=_DOUBT_S):
                 self._journal.paid(debt_id)
@@ -139,11 +140,11 @@ class Settlement:
             self.nudge()
             return
         try:
-            self._pay_all(tuple(entry for entry in self._journal.debts() if entry.id == debt_id))
+            self._pay_all(entry for entry in self._journal.debts() if entry.id == debt_id)
         finally:
             self._round.release()
 
-    def _pay_all(self, entries: tuple[DebtEntry, ...]) -> list[DebtEntry]:
+    def _pay_all(self, entries: Iterable[DebtEntry]) -> list[DebtEntry]:
         """Pay debts in their order, and stop when Neutron does not answer one: it would not answer the next.
 
         Returns those that were paid; doubtful ones stay in the journal all the same.
