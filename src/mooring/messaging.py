@@ -101,6 +101,8 @@ class Listener:
             for target in self._targets:
                 server = messaging.get_rpc_server(transport, messaging.Target(**target), [self._endpoint])
                 server.start(override_pool_size=self._workers)
+                # Until it has been waited for, it takes messages from whoever listens in its place.
+                open_things.callback(server.wait)
                 open_things.callback(server.stop)
             log.info("bus.heard", listener=self._name)
             self._stopping.wait()

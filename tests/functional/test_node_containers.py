@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from containers_world import UUID, VFS, World
 from dockerd import DRIVER, Dockerd, Door, docker, door
+from runtime_contract import RuntimeContract
 
 from mooring.attach.engine import Engine
 from mooring.attach.types import Attachment, Attachments, AttachRequest, Lease
@@ -402,3 +403,7 @@ def test_a_change_of_a_container_is_an_event(world: DockerWorld, running: Wanted
 
     assert heard.is_set()
     listener.join(10)
+
+
+class TestDockerRuntime(RuntimeContract):
+    pass

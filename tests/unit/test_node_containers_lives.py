@@ -164,6 +164,10 @@ def test_an_attach_that_is_refused_leaves_the_container_as_it_was(world: World) 
     assert (world.failure().kind, world.told().attached) == (FailureKind.REFUSED, (first.port.id,))
     assert f"{VFS[0]} is in use" in world.failure().message
     assert world.told().status is Status.RUNNING
+    world.controller.want(Verb.REBOOT, first)
+    world.settle()
+    assert (world.told().status, world.told().attached) == (Status.RUNNING, (first.port.id,))
+    assert world.docker.by_uuid[UUID].endpoints.keys() == world.docker.by_uuid[UUID].links.keys()
 
 
 def test_a_rebuilt_container_keeps_its_interfaces_and_runs_again_if_it_ran(world: World) -> None:

@@ -30,9 +30,10 @@ INSPECTED: dict[str, Any] = {
     },
     "NetworkSettings": {
         "Networks": {
-            "mooring-01-n2": {"DriverOpts": {"neutron.port.uuid": "p2"}},
-            "mooring-00-n1": {"DriverOpts": {"neutron.port.uuid": "p1"}},
-            "bridge": {"DriverOpts": None},
+            "mooring-01-n2": {"DriverOpts": {"neutron.port.uuid": "p2"}, "EndpointID": "e2"},
+            "mooring-00-n1": {"DriverOpts": {"neutron.port.uuid": "p1"}, "EndpointID": "e1"},
+            "mooring-02-n3": {"DriverOpts": {"neutron.port.uuid": "p3"}, "EndpointID": ""},
+            "bridge": {"DriverOpts": None, "EndpointID": "e3"},
         }
     },
 }
@@ -53,7 +54,14 @@ def test_a_running_container_is_read() -> None:
         "healthy",
         None,
     )
+    # The third could not be connected.
     assert [link.port_id for link in found.links] == ["p1", "p2"]
+
+
+def test_a_container_that_does_not_run_has_no_endpoints_but_is_to_have_its_ports() -> None:
+    found = found_in(inspected(Status="exited"))
+
+    assert [link.port_id for link in found.links] == ["p1", "p2", "p3"]
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,13 @@ class FakeDocker:
         with self._call("connect"):
             container = self._there(uuid)
             self._require_network(link.network)
-            if link.network in container.links:
+            if link.network in (container.endpoints if container.runs else container.links):
                 raise EngineRefused("connecting", 403, f"endpoint exists already in network {link.network}")
+            container.links.pop("none", None)
+            # It stays there even if the plugin refuses: Docker tries it again at the container's next start.
+            container.links[link.network] = link.port_id
             if container.runs:
                 container.endpoints[link.network] = self._plug(link.network, link.port_id)
-            container.links.pop("none", None)
-            container.links[link.network] = link.port_id
 
     def disconnect(self, uuid: str, network: str) -> None:
         """Take a container from a network."""
@@ -174,7 +175,9 @@ class FakeDocker:
             container = self._there(uuid)
             if network not in container.links:
                 return
-            if network in container.endpoints:
+            if container.runs and network not in container.endpoints:
+                raise EngineRefused("disconnecting", 500, f"container {uuid} is not connected to network {network}")
+            if container.runs:
                 self._unplug(container, network)
             del container.links[network]
             if not container.links:
@@ -361,5 +364,9 @@ class FakeDocker:
 
 def _seen(container: FakeContainer) -> Found:
     on = sorted(container.links.items())
-    links = tuple(Link(network=name, port_id=port) for name, port in on if port is not None)
+    links = tuple(
+        Link(network=name, port_id=port)
+        for name, port in on
+        if port is not None and (name in container.endpoints or not container.runs)
+    )
     return replace(container.found, links=links, networks=tuple(name for name, _ in on))

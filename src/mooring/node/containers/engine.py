@@ -98,7 +98,7 @@ class DockerRuntime:
         """Give a container an interface."""
         with self._asking(f"connecting container {uuid} to {link.network}") as client:
             name = container_name(uuid)
-            if _NO_NETWORK in (client.inspect_container(name)["NetworkSettings"]["Networks"] or {}):
+            if _NO_NETWORK in client.inspect_container(name)["NetworkSettings"]["Networks"]:
                 # Docker connects a container to nothing else as long as it is on this one.
                 client.disconnect_container_from_network(name, _NO_NETWORK, force=True)
             client.connect_container_to_network(name, link.network, driver_opt={PORT_KEY: link.port_id})
@@ -106,14 +106,7 @@ class DockerRuntime:
     def disconnect(self, uuid: str, network: str) -> None:
         """Take a container from a network."""
         with self._asking(f"disconnecting container {uuid} from {network}") as client:
-            name = container_name(uuid)
-            networks = client.inspect_container(name)["NetworkSettings"]["Networks"] or {}
-            if network not in networks:
-                return
-            client.disconnect_container_from_network(name, network, force=True)
-            if len(networks) == 1:
-                # Docker would otherwise put it back on its first network at its next start, without a port.
-                client.connect_container_to_network(name, _NO_NETWORK)
+            _leave(client, container_name(uuid), network)
 
     def start(self, uuid: str) -> None:
         """Start a container."""
@@ -213,6 +206,18 @@ def _there(ask: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any] | N
 def _inspected(client: APIClient, name: str) -> Found | None:
     details = _there(lambda: client.inspect_container(name))
     return None if details is None else found_in(details)
+
+
+def _leave(client: APIClient, name: str, network: str) -> None:
+    """Take a container from a network, if it is on it.
+
+    A container that is on no other comes on none: Docker would otherwise put it back on its first one at its next
+    start, without a port.
+    """
+    if network in client.inspect_container(name)["NetworkSettings"]["Networks"]:
+        client.disconnect_container_from_network(name, network, force=True)
+    if not client.inspect_container(name)["NetworkSettings"]["Networks"]:
+        client.connect_container_to_network(name, _NO_NETWORK)
 
 
 def _endpoint(client: APIClient, link: Link) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ def found_in(details: Mapping[str, Any]) -> Found:
         health=(state.get("Health") or {}).get("Status"),
         command=_words(details["Config"].get("Cmd")),
         entrypoint=_words(details["Config"].get("Entrypoint")),
-        links=tuple(_links(networks)),
+        links=tuple(_links(networks, runs=state["Status"] in ("running", "paused"))),
         networks=tuple(sorted(networks)),
     )
 
@@ -56,10 +56,15 @@ def detail_of(found: Found) -> str:
     return {"running": "Up", "paused": "Up (paused)"}.get(found.state, found.state.capitalize())
 
 
-def _links(networks: Mapping[str, Any]) -> Iterator[Link]:
+def _links(networks: Mapping[str, Any], *, runs: bool) -> Iterator[Link]:
+    """Yield what ties a container to its networks.
+
+    Of a connection that failed while the container ran Docker keeps a trace, without an endpoint, and tries it again at
+    the container's next start.
+    """
     for name, endpoint in sorted(networks.items()):
         port_id = (endpoint.get("DriverOpts") or {}).get(PORT_KEY)
-        if port_id:
+        if port_id and (endpoint.get("EndpointID") or not runs):
             yield Link(network=name, port_id=port_id)
 
 

@@ -207,7 +207,7 @@ class Operations:
         found = self._there(work)
         begun = self._begin(work, found)
         if not found.runs and found.started_at == begun.started_at:
-            self._runtime.start(work.uuid)
+            self._start_again(work)
 
     def _stop(self, work: Work) -> None:
         if self._there(work).runs:
@@ -219,6 +219,14 @@ class Operations:
             return
         if found.runs:
             self._runtime.stop(work.uuid, int(work.argument("timeout_s", _STOP_S)))
+        self._start_again(work)
+
+    def _start_again(self, work: Work) -> None:
+        """Start a container that does not run, without what Docker would bring back: connections that failed once."""
+        wanted = {interface.port.id for interface in work.wanted.interfaces}
+        for link in self._there(work).links:
+            if link.port_id not in wanted:
+                self._runtime.disconnect(work.uuid, link.network)
         self._runtime.start(work.uuid)
 
     def _pause(self, work: Work) -> None:
