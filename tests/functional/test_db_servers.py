@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import create_engine
+from database_forms import differences
+from sqlalchemy import Connection, create_engine, text
 from store_contract import (
     CandidateContract,
     ClaimContract,
@@ -20,12 +21,15 @@ from store_contract import (
     QuotaContract,
     RaceContract,
 )
+from store_world import added, free, interface, note_host, vf
 
 from lab.databases import mariadb, postgresql
-from mooring.db.api import Store
-from mooring.db.migrations import upgrade
+from mooring.db import claims, migrations
+from mooring.db.api import Capacity, Store
+from mooring.db.engine import Database
 from mooring.db.store import SqlStore
 from mooring.db.tables import metadata
+from mooring.errors import DatabaseUnavailable
 
 # What is lost with the machine's power does not matter here.
 SERVERS = {"postgresql": (postgresql, "fsync=off"), "mariadb": (mariadb, "innodb-flush-log-at-trx-commit=0")}
@@ -35,7 +39,7 @@ SERVERS = {"postgresql": (postgresql, "fsync=off"), "mariadb": (mariadb, "innodb
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     start, setting = SERVERS[request.param]
     with start(setting) as url:
-        upgrade(url)
+        migrations.upgrade(url)
         yield url
 
 
@@ -87,3 +91,60 @@ class TestQuotas(QuotaContract): ...
 
 
 class TestRaces(RaceContract): ...
+
+
+def test_migrations_make_the_tables_that_the_code_speaks_of(url: str) -> None:
+    assert migrations.current(url) == migrations.newest() == migrations.upgrade(url)
+    assert differences(url) == []
+
+
+def test_connections_that_the_server_has_ended_are_not_noticed(url: str, store: Store) -> None:
+    first = added(store)
+    end_connections(url)
+
+    assert store.container(first.uuid) == first
+    end_connections(url)
+    assert store.save(first).revision == first.revision + 1
+
+
+def test_who_stops_in_the_middle_of_a_claim_has_claimed_nothing(url: str, store: Store) -> None:
+    note_host(store, devices=[vf(0)])
+    (device,), rival = free(store), added(store, interfaces=(interface(),))
+    database = Database(url)
+
+    def half(db: Connection) -> None:
+        claims.claim(db, rival, host=store.host("node1"), picks={"i1": device}, capacity=Capacity())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        database.write(half)
+    database.close()
+
+    assert free(store) == [device]
+    assert store.container(rival.uuid) == rival
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_stops_is_told_and_a_database_without_tables_too(server: str) -> None:
+    start, setting = SERVERS[server]
+    with start(setting) as url:
+        store = SqlStore(url)
+        store.ping()
+        with pytest.raises(DatabaseUnavailable, match="run 'mooring db upgrade'"):
+            store.hosts()
+    with pytest.raises(DatabaseUnavailable, match="try again"):
+        store.ping()
+    store.close()
+
+
+def end_connections(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as db:
+        if engine.name == "postgresql":
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            db.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+        else:
+            ids = db.execute(text("SELECT id FROM information_schema.processlist WHERE id <> connection_id()"))
+            for number in ids.scalars().all():
+                db.execute(text(f"KILL {number}"))
+    engine.dispose()

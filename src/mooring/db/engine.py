@@ -18,10 +18,10 @@ from mooring.errors import DatabaseUnavailable, InvalidConfiguration, InvalidReq
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECT_S: Final = 5
+CONNECT_S: Final = 5
 # Nobody waits longer for an answer, nor for who stopped in the middle of a transaction.
-_ANSWER_S: Final = 30
-_LOCK_S: Final = 10
+ANSWER_S: Final = 15
+LOCK_S: Final = 10
 _POOL: Final = {"pool_size": 16, "max_overflow": 16, "pool_timeout": 10, "pool_recycle": 1800}
 
 _DRIVERS: Final = {
@@ -33,10 +33,11 @@ _DRIVERS: Final = {
 
 _ATTEMPTS: Final = 6
 _LONGEST_PAUSE_S: Final = 0.05
-# Serialization failure and deadlock of PostgreSQL, deadlock and lock wait of MariaDB: the transaction is undone.
-_AGAIN: Final = frozenset({"40001", "40P01", "1213", "1205"})
+# Serialization failure and deadlock of PostgreSQL, deadlock of MariaDB.
+_AGAIN: Final = frozenset({"40001", "40P01", "1213"})
 # No such table or column.
 _OTHER_FORM: Final = frozenset({"42P01", "42703", "1146", "1054"})
+_OTHER_FORM_WORDS: Final = ("no such table", "no such column")
 
 
 class Database:
@@ -66,11 +67,11 @@ class Database:
         return _insist(self._write, lambda db: work(db, *args, **kwargs))
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with _connect(self.engine) as connection:
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        with self._writer.connect() as connection:
+        with _connect(self._writer) as connection:
             with connection.begin() as transaction:
                 done = work(connection)
                 try:
@@ -79,6 +80,14 @@ class Database:
                     # Perhaps it was carried out.
                     raise DatabaseUnavailable(_reason(problem)) from problem
             return done
+
+
+def _connect(engine: Engine) -> Connection:
+    """Return a connection. That none can be had is told at once: whoever asks may have a better idea than to wait."""
+    try:
+        return engine.connect()
+    except exc.DBAPIError as problem:
+        raise DatabaseUnavailable(_reason(problem)) from problem
 
 
 def _insist(attempt: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> T:
@@ -122,18 +131,18 @@ def _reason(problem: exc.DBAPIError) -> str:
     return lines[0] if lines else type(problem.orig).__name__
 
 
-def _code(problem: exc.DBAPIError) -> str:
-    """Return the error's number: SQLSTATE of PostgreSQL, MariaDB's own."""
+def _codes(problem: exc.DBAPIError) -> set[str]:
+    """Return the error's SQLSTATE and the database's own number or words, as far as it has them."""
     orig: Any = problem.orig
-    return getattr(orig, "sqlstate", None) or str(next(iter(getattr(orig, "args", ())), ""))
+    return {str(getattr(orig, "sqlstate", None)), str(next(iter(getattr(orig, "args", ())), ""))}
 
 
 def _helps_to_repeat(problem: exc.DBAPIError) -> bool:
-    return problem.connection_invalidated or isinstance(problem, exc.IntegrityError) or _code(problem) in _AGAIN
+    return problem.connection_invalidated or isinstance(problem, exc.IntegrityError) or bool(_codes(problem) & _AGAIN)
 
 
 def _has_other_form(problem: exc.DBAPIError) -> bool:
-    return _code(problem) in _OTHER_FORM or _code(problem).startswith(("no such table", "no such column"))
+    return any(code in _OTHER_FORM or code.startswith(_OTHER_FORM_WORDS) for code in _codes(problem))
 
 
 def _read_url(text: str) -> URL:
@@ -154,21 +163,21 @@ def _make_engine(url: URL) -> Engine:
             return _sqlite(url)
         case "postgresql":
             options = {
-                "statement_timeout": _ANSWER_S,
-                "lock_timeout": _LOCK_S,
-                "idle_in_transaction_session_timeout": _ANSWER_S,
+                "statement_timeout": ANSWER_S,
+                "lock_timeout": LOCK_S,
+                "idle_in_transaction_session_timeout": ANSWER_S,
             }
             settings = " ".join(f"-c {name}={seconds * 1000}" for name, seconds in options.items())
             return create_engine(
                 url,
                 connect_args={
                     "autocommit": True,
-                    "connect_timeout": _CONNECT_S,
+                    "connect_timeout": CONNECT_S,
                     "options": settings,
-                    "keepalives_idle": _ANSWER_S,
-                    "keepalives_interval": _CONNECT_S,
+                    "keepalives_idle": ANSWER_S,
+                    "keepalives_interval": CONNECT_S,
                     "keepalives_count": 3,
-                    "tcp_user_timeout": _ANSWER_S * 1000,
+                    "tcp_user_timeout": ANSWER_S * 1000,
                     "application_name": "mooring",
                 },
                 **_POOL,
@@ -180,21 +189,21 @@ def _make_engine(url: URL) -> Engine:
                 isolation_level="READ COMMITTED",
                 connect_args={
                     "autocommit": True,
-                    "connect_timeout": _CONNECT_S,
-                    "read_timeout": _ANSWER_S,
-                    "write_timeout": _ANSWER_S,
-                    "init_command": f"SET innodb_lock_wait_timeout={_LOCK_S}, idle_transaction_timeout={_ANSWER_S}",
+                    "connect_timeout": CONNECT_S,
+                    "read_timeout": ANSWER_S,
+                    "write_timeout": ANSWER_S,
+                    "init_command": f"SET innodb_lock_wait_timeout={LOCK_S}, idle_transaction_timeout={ANSWER_S}",
                 },
                 **_POOL,
             )
 
 
 def _sqlite(url: URL) -> Engine:
-    arguments = {"check_same_thread": False, "timeout": _ANSWER_S}
+    arguments = {"check_same_thread": False, "timeout": ANSWER_S}
     if _is_in_memory(url):
         # All of it is in one connection, which one thread after the other gets.
         engine = create_engine(
-            url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=_ANSWER_S, connect_args=arguments
+            url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=ANSWER_S, connect_args=arguments
         )
     else:
         _make_private(Path(str(url.database)))
