@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[bool, type[BaseException] | None]] = {
 
 def a_world() -> tuple[World, Port]:
     world = World()
-    world.add_host()
+    world.add_host(vfs=1)
     world.add_network("plain", project_id="demo", physical_network=None)
     return world, world.add_port(profile={"pci_slot": "0000:09:00.1", "note": "the user's"})
 

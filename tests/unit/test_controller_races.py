@@ -49,7 +49,7 @@ def at_moment(world: World, number: int, act: Callable[[], object], *, after: bo
 
 def a_world() -> tuple[World, Port]:
     world = World()
-    world.add_host()
+    world.add_host(vfs=1)
     world.add_network("plain", project_id="demo", physical_network=None)
     return world, world.add_port()
 
