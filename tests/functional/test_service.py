@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pytest
 from dockerd import Dockerd, docker
 
 from lab.neutron import NeutronCloud
+from lab.neutron.accounts import ACCOUNTS
 from mooring.errors import BusUnavailable
 from mooring.neutron.model import Network, Port
 from mooring.rpc.bus import ControllerClient, serve_node
@@ -53,6 +54,32 @@ metrics_address =
 [neutron]
 auth_type = none
 endpoint_override = {neutron}
+"""
+
+WITH_KEYSTONE = """\
+[DEFAULT]
+state_dir = {home}/state
+transport_url = {bus}
+
+[api]
+port = {port}
+
+[controller]
+metrics_address =
+
+[keystone_authtoken]
+www_authenticate_uri = {keystone}
+auth_type = password
+auth_url = {keystone}
+username = {account.user}
+password = {account.password}
+project_name = {account.project}
+user_domain_id = default
+project_domain_id = default
+interface = public
+
+[neutron]
+auth_section = keystone_authtoken
 """
 
 ALL_IN_ONE = """\
@@ -161,9 +188,13 @@ class World:
 
     def mooring(self, *words: str, token: str = f"alice:{PROJECT}:member", code: int = 0) -> str:
         """Run a command of a user's, expect it to end with ``code``, and return what it printed."""
+        return self.run({"MOORING_ENDPOINT": self.endpoint, "MOORING_TOKEN": token}, *words, code=code)
+
+    def run(self, access: Mapping[str, str], *words: str, code: int = 0) -> str:
+        """The same, with other variables that say who asks."""
         done = subprocess.run(
             [sys.executable, "-m", "mooring", *words],
-            env={**os.environ, "MOORING_ENDPOINT": self.endpoint, "MOORING_TOKEN": token},
+            env={**os.environ, **access},
             capture_output=True,
             text=True,
             check=False,
@@ -308,3 +339,28 @@ def test_all_in_one_is_a_host_and_a_controller_without_bus_and_database(world: W
     world.controller.terminate()
     assert world.heard.recv(64) == b"STOPPING=1"
     assert world.controller.wait(timeout=PATIENCE_S) == 0
+
+
+def test_keystone_says_who_asks_and_where_the_service_is(world: World, cloud: NeutronCloud) -> None:
+    world.port = cloud.facts.container_port
+    keystone, account = cloud.facts.auth_url(), ACCOUNTS["demo"]
+    text = WITH_KEYSTONE.format(
+        home=world.home, bus=world.bus, port=world.port, keystone=keystone, account=ACCOUNTS["mooring"]
+    )
+    world.configuration.write_text(text)
+    world.start()
+    user = {
+        "OS_AUTH_URL": keystone,
+        "OS_USERNAME": account.user,
+        "OS_PASSWORD": account.password,
+        "OS_PROJECT_NAME": account.project,
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_DOMAIN_ID": "default",
+    }
+
+    assert world.run(user, "list") == "no containers\n"
+    assert '"limit": 40.0' in world.run(user, "quota", "show", "--format", "json")
+    assert "HTTP 403" in world.run(user, "service", "list", code=1)
+    assert "Keystone does not let you in" in world.run({**user, "OS_PASSWORD": "wrong"}, "list", code=1)
+    stranger = {"MOORING_ENDPOINT": f"http://127.0.0.1:{world.port}/v1", "MOORING_TOKEN": "alice:projA:admin"}
+    assert "HTTP 401" in world.run(stranger, "list", code=1)

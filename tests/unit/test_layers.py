@@ -76,7 +76,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "openstack": ("mooring.cli.service.access",),
     "oslo_messaging": ("mooring.messaging", "mooring.config"),
     "oslo_service": ("mooring.messaging",),
-    "oslo_config": ("mooring.config", "mooring.messaging", "mooring.api.policy"),
+    "oslo_config": ("mooring.config", "mooring.messaging", "mooring.api.policy", "mooring.api.authentication"),
     "sqlite3": ("mooring.statefile",),
     "sqlalchemy": ("mooring.db",),
     "alembic": ("mooring.db",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from keystonemiddleware.auth_token import AuthProtocol
+from oslo_config import cfg
 from werkzeug.exceptions import ServiceUnavailable
 
 from mooring.config.settings import ControllerSettings
@@ -51,8 +53,13 @@ class _Checked:
 
     def __init__(self, app: WSGIApplication, options: Mapping[str, str]) -> None:
         self._app = app
+        # Its own: what it registers in oslo.config's global one, options that must be set, would stop the message bus.
+        conf = cfg.ConfigOpts()
+        conf([], project="mooring", default_config_files=[], default_config_dirs=[])
+        # It warns of options that are an authentication plugin's; which there are has been checked.
+        logging.getLogger("keystonemiddleware._common.config").setLevel(logging.ERROR)
         # With a decision that is delayed, a Keystone that is away would look like a token that is wrong.
-        self._judge = AuthProtocol(_accept, {**options, "delay_auth_decision": False})
+        self._judge = AuthProtocol(_accept, {**options, "delay_auth_decision": False, "oslo_config_config": conf})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         verdicts: list[str] = []
