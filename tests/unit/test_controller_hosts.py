@@ -215,11 +215,33 @@ def test_what_is_to_be_removed_when_it_ends_gives_all_back(world: World, node: F
     else:
         del node.containers[container.uuid]
 
-    world.sync()
-    world.settle()
+    for _ in range(2):
+        world.sync()
+        world.settle()
 
     assert world.is_gone(container)
     world.check_nothing_left(port)
+
+
+@pytest.mark.parametrize("change", ["created", "started"])
+def test_a_report_that_comes_late_removes_and_heals_nothing(world: World, node: FakeNode, change: str) -> None:
+    late = node.report()
+    container = world.running(auto_remove=change == "started", auto_heal=True)
+    if change == "started":
+        node.containers[container.uuid].status = Status.STOPPED
+        late = node.report()
+        node.containers[container.uuid].status = Status.PAUSED
+        world.sync()
+        world.lifecycle.unpause(world.caller(), container.uuid)
+        world.settle()
+
+    world.reports.sync(late)
+    for _ in range(2):
+        world.sync()
+        world.settle()
+
+    assert world.now(container).status is Status.RUNNING
+    assert Verb.REBUILD not in [verb for _, _, verb in node.carried_out]
 
 
 def test_what_was_never_started_is_not_removed_by_itself(world: World, node: FakeNode) -> None:

@@ -138,22 +138,23 @@ def _under_way(container: Container, report: ContainerReport) -> Container:
 
 def _moved(container: Container, report: ContainerReport) -> Container:
     """Let what has ended go, or what is not well be made anew, where its owner wants that."""
+    if report.done is None or report.done.number != container.operation.number:
+        return container  # a late report, of how it was before
     has_run = container.started_at is not None
     if container.spec.auto_remove and has_run and container.status in (Status.STOPPED, Status.DEAD):
         return steps.going(container, {}, action=None)
-    is_current = report.done is not None and report.done.number == container.operation.number
-    is_ill = report.health == "unhealthy" and container.status is Status.RUNNING and is_current
+    is_ill = report.health == "unhealthy" and container.status is Status.RUNNING
     return steps.rebuilding(container, action=None) if is_ill and _may_heal(container) else container
 
 
 def _gone(container: Container) -> Container:
-    """Show that a container is not there, and heal it when that is so a second time: one report may be late."""
+    """Show that a container is not there. When that is so a second time it is true: one report may be late."""
     if container.operation.verb is Verb.DELETE:
         return container
-    if container.spec.auto_remove:
-        return steps.going(container, {}, action=None)
     if container.status is not Status.ERROR:
         return replace(container, status=Status.ERROR, status_reason=GONE, status_detail=None)
+    if container.status_reason == GONE and container.spec.auto_remove:
+        return steps.going(container, {}, action=None)
     if container.status_reason == GONE and _may_heal(container):
         return steps.rebuilding(container, action=None)
     return container
