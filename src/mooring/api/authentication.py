@@ -59,7 +59,8 @@ class _Checked:
         # It warns of options that are an authentication plugin's; which there are has been checked.
         logging.getLogger("keystonemiddleware._common.config").setLevel(logging.ERROR)
         # With a decision that is delayed, a Keystone that is away would look like a token that is wrong.
-        self._judge = AuthProtocol(_accept, {**options, "delay_auth_decision": False, "oslo_config_config": conf})
+        fixed = {"delay_auth_decision": False, "oslo_config_config": conf}
+        self._judge = AuthProtocol(_accept, {"service_token_roles_required": True, **options, **fixed})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         verdicts: list[str] = []
