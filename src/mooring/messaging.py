@@ -98,14 +98,22 @@ class Listener:
         with ExitStack() as open_things:
             transport = open_transport(self._transport_url)
             open_things.callback(transport.cleanup)
+            servers: list[Any] = []
+            open_things.callback(_end, servers)
             for target in self._targets:
                 server = messaging.get_rpc_server(transport, messaging.Target(**target), [self._endpoint])
                 server.start(override_pool_size=self._workers)
-                # Until it has been waited for, it takes messages from whoever listens in its place.
-                open_things.callback(server.wait)
-                open_things.callback(server.stop)
+                servers.append(server)
             log.info("bus.heard", listener=self._name)
             self._stopping.wait()
+
+
+def _end(servers: Iterable[Any]) -> None:
+    """End servers. Until one has been waited for, it takes messages from whoever listens in its place."""
+    for server in servers:
+        server.stop()
+    for server in servers:
+        server.wait()
 
 
 def _load() -> Any:  # noqa: ANN401 - oslo.messaging has no types
