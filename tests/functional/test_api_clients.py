@@ -24,6 +24,9 @@ STRANGER = "bob:projB:member"
 
 _PATIENCE_S = 60
 
+# A command line of OpenStack's takes seconds of processor time to begin with.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def programs() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
@@ -87,7 +87,7 @@ class Route:
     body_optional: bool = False
     json_only: bool = False
     reply: Any = None
-    also: tuple[HTTPStatus, ...] = field(default=())
+    also: tuple[HTTPStatus, ...] = ()
 
 
 CONTAINER: Final = "/containers/<key>"
