@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -24,7 +23,8 @@ from mooring.node.containers.memory import Begun, Memory
 from mooring.node.containers.mounts import Mounts
 from mooring.node.containers.networks import ServiceNetworks
 from mooring.node.containers.runtime import Found, Link, Plan, Runtime
-from mooring.rpc.messages import Failure, FailureKind, WantedContainer, WantedInterface
+from mooring.node.containers.work import NotYet, Work
+from mooring.rpc.messages import Failure, FailureKind, WantedInterface
 
 _STOP_S: Final = 10
 _KILL: Final = "SIGKILL"
@@ -32,42 +32,8 @@ _KILL: Final = "SIGKILL"
 log = structlog.get_logger(__name__)
 
 
-class NotYet(Exception):
-    """An operation cannot come to its end now, and is to be taken up again later."""
-
-
-class Superseded(Exception):
-    """Something else is wanted of the container by now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One operation under way. ``check`` raises Superseded; ``tell`` says at which step it is, None: at none."""
-
-    wanted: WantedContainer
-    check: Callable[[], None]
-    tell: Callable[[TaskState | None], None]
-
-    @property
-    def uuid(self) -> str:
-        """The container's."""
-        return self.wanted.uuid
-
-    @property
-    def number(self) -> int:
-        """The operation's."""
-        return self.wanted.operation.number
-
-    def argument(self, name: str, default: str | int | bool) -> str | int | bool:  # noqa: FBT001 - any of its types
-        """Return an argument of the operation."""
-        return self.wanted.operation.arguments.get(name, default)
-
-
 class Operations:
-    """Carries operations out, each in the thread that asks; operations on different containers do not wait for others.
-
-    ``service`` is the one that this node belongs to at the moment of asking.
-    """
+    """Carries operations out, each in the thread that asks; those on different containers wait for nothing."""
 
     def __init__(
         self,
@@ -120,6 +86,8 @@ class Operations:
         self._runtime.remove(uuid)
         self._let_go(uuid)
         self._mounts.remove(uuid)
+        if (known := self._memory.find(uuid)) is not None:
+            self._holdings.clean(known.wanted.devices)
 
     def tidy(self) -> bool:
         """Remove the networks that no container is on any more, or is to be on; tell whether all have gone."""
@@ -134,7 +102,7 @@ class Operations:
         except EngineUnreachable:
             raise
         except MooringError:
-            self._remove(work)
+            self.take_away(work.uuid)
             raise
 
     def _rebuild(self, work: Work) -> None:
@@ -273,11 +241,7 @@ class Operations:
         timeout_s = int(work.argument("timeout_s", 0))
         if found is not None and found.state == "running" and timeout_s:
             self._runtime.stop(work.uuid, timeout_s)
-        self._remove(work)
-
-    def _remove(self, work: Work) -> None:
         self.take_away(work.uuid)
-        self._holdings.clean(work.wanted.devices)
 
     def _let_go(self, uuid: str, ports: set[str] | None = None) -> None:
         if left := self._holdings.let_go(uuid, ports):

@@ -12,7 +12,8 @@ import structlog
 from mooring.container.states import TaskState
 from mooring.errors import MooringError
 from mooring.node.containers.memory import Memory, Remembered
-from mooring.node.containers.operations import NotYet, Operations, Superseded, Work
+from mooring.node.containers.operations import Operations
+from mooring.node.containers.work import NotYet, Superseded, Work
 from mooring.rpc.messages import Done, Failure, FailureKind
 
 _FIRST_PAUSE_S: Final = 1.0
