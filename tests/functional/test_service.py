@@ -157,8 +157,7 @@ class World:
         self.heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.heard.settimeout(PATIENCE_S)
         self.heard.bind(str(home / "notify"))
-        self.network: Network = neutron.add_network("sriov", physical_network="physnet2", project_id=PROJECT)
-        neutron.add_subnet(self.network, "10.0.0.0/24")
+        self.network = self.add_network("sriov", "10.0.0.0/24")
         self.hosts: dict[str, Host] = {}
         self.controller: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{self.port}/v1"
@@ -168,8 +167,13 @@ class World:
         self.hosts[name] = Host(self.bus, name, vfs=vfs)
         return self.hosts[name]
 
-    def add_port(self, name: str) -> Port:
-        return self.neutron.add_port(self.network, name=name, project_id=PROJECT, vnic_type="direct")
+    def add_network(self, name: str, cidr: str) -> Network:
+        network = self.neutron.add_network(name, physical_network="physnet2", project_id=PROJECT)
+        self.neutron.add_subnet(network, cidr)
+        return network
+
+    def add_port(self, name: str, network: Network | None = None) -> Port:
+        return self.neutron.add_port(network or self.network, name=name, project_id=PROJECT, vnic_type="direct")
 
     def start(self, daemon: str = "controller") -> None:
         """Start the controller, and return when it says that it is ready."""
@@ -258,6 +262,12 @@ def test_a_container_on_a_users_port_from_its_creation_to_its_end(world: World) 
     (row,) = [line for line in listed.splitlines() if "0000:01:10.0" in line]
     assert container["uuid"] in row
 
+    second = world.add_port("port2", world.add_network("other", "10.0.1.0/24"))
+    world.mooring("net", "attach", "edge", "--port", "port2", "--wait")
+    assert world.neutron.now(second.id).profile["pci_slot"] == "0000:01:10.1"
+    world.mooring("net", "detach", "edge", "--port", "port2", "--wait")
+    assert world.neutron.now(second.id).vif_type == "unbound"
+
     world.mooring("rm", "--stop", "--wait", "edge")
 
     given_back = world.neutron.now(port.id)
@@ -275,7 +285,8 @@ def test_a_controller_that_was_killed_goes_on_where_it_stood(world: World) -> No
     host.paused = True
 
     world.mooring("create", "--name", "edge", "--nets", "port=port1", "cirros")
-    world.until(lambda: world.neutron.now(port.id).vif_type == "hw_veb")
+    world.until(lambda: host.node.is_woken)
+    assert world.neutron.now(port.id).vif_type == "hw_veb"
     world.kill()
     host.paused = False
     world.start()
@@ -286,6 +297,7 @@ def test_a_controller_that_was_killed_goes_on_where_it_stood(world: World) -> No
 
     host.paused = True
     world.mooring("rm", "edge")
+    world.until(lambda: host.node.is_woken)
     world.kill()
     host.paused = False
     world.start()
