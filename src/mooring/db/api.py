@@ -158,6 +158,7 @@ class Containers(Protocol):
     ) -> Container:
         """Write a new container and its ports' reservations; return it with ``row`` and ``revision``.
 
+        ``limits`` are the configured ones: what was set for the project goes before them, and -1 is none.
         Raises PortBusy when one of its ports is another container's, QuotaExceeded, NameTaken.
         """
         ...
@@ -251,7 +252,7 @@ class Hosts(Protocol):
         ...
 
     def forget_host(self, name: str) -> None:
-        """Delete a host without containers, with its devices; raise HostNotFound, or WrongState when it has some."""
+        """Delete a host with its devices; raise HostNotFound, and OperationRefused when it has containers."""
         ...
 
     def candidates(
@@ -288,7 +289,7 @@ class History(Protocol):
     """What was asked of containers."""
 
     def start_action(self, action: Action) -> None:
-        """Write down a request."""
+        """Write down a request, once; raise ContainerNotFound."""
         ...
 
     def finish_action(self, container: str, request_id: str, *, now: datetime, message: str | None) -> None:
@@ -296,7 +297,7 @@ class History(Protocol):
         ...
 
     def add_event(self, container: str, request_id: str, event: Event) -> None:
-        """Add a step to a request, or finish the one of that name which has begun."""
+        """Add a step to a request, or finish the one of that name which has begun; nothing for one not known."""
         ...
 
     def actions(self, container: str) -> tuple[Action, ...]:
