@@ -5,10 +5,11 @@ VENV := build/venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 HOST := build/host
+NOVA := build/nova
 NODE ?= node1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-unit test-functional test-lab test-long churn lab-up lab-shell lab-down docs bench bench-node venv clean
+.PHONY: help demo test lint test-unit test-functional test-lab test-long churn lab-up lab-shell lab-down docs bench bench-node bench-schedule venv clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,6 +54,9 @@ bench: bench-node  ## Measure what mooring costs: attach and detach in the lab, 
 bench-node: $(STAMP) $(HOST)/.installed  ## Measure the daemon alone: memory, start, idling (root)
 	$(PYTHON) -m bench.node
 
+bench-schedule: $(STAMP) $(NOVA)/.installed  ## Measure placing and claiming in clusters of up to 10,000 hosts (root)
+	$(PYTHON) -m bench.schedule
+
 docs: $(STAMP)  ## Write the sample configuration to build/docs/mooring.conf.sample
 	@mkdir -p build/docs
 	$(VENV)/bin/oslo-config-generator --namespace mooring --output-file build/docs/mooring.conf.sample
@@ -69,6 +73,12 @@ $(STAMP): pyproject.toml constraints.txt
 $(HOST)/.installed: pyproject.toml constraints.txt | $(STAMP)
 	python3 -m venv $(HOST)
 	$(HOST)/bin/pip install --quiet --constraint constraints.txt --editable '.[node]'
+	@touch $@
+
+# Nova is compared with, and shares nothing with us.
+$(NOVA)/.installed: | $(STAMP)
+	python3 -m venv $(NOVA)
+	$(NOVA)/bin/pip install --quiet nova==34.0.0
 	@touch $@
 
 clean:  ## Remove what was built here (a running lab must be stopped first: make lab-down)
