@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from database_forms import differences
@@ -23,14 +22,13 @@ from store_contract import (
     QuotaContract,
     RaceContract,
 )
-from store_world import added, free, interface, note_host, vf
+from store_world import added, empty, free, interface, note_host, vf
 
 from lab.databases import mariadb, postgresql
 from mooring.db import claims, migrations
 from mooring.db.api import Capacity, Store
 from mooring.db.engine import Database
 from mooring.db.store import SqlStore
-from mooring.db.tables import metadata
 from mooring.errors import DatabaseUnavailable
 
 # What is lost with the machine's power does not matter here.
@@ -45,21 +43,17 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def server_store(url: str) -> Iterator[SqlStore]:
+    store = SqlStore(url)
+    yield store
+    store.close()
+
+
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with ExitStack() as after:
-        store = SqlStore(url)
-        after.callback(empty, url)
-        after.callback(store.close)
-        yield store
-
-
-def empty(url: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as db:
-        for table in reversed(metadata.sorted_tables):
-            db.execute(table.delete())
-    engine.dispose()
+def store(server_store: SqlStore) -> Iterator[Store]:
+    yield server_store
+    empty(server_store)
 
 
 class TestContainers(ContainerContract): ...

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from mooring.container.model import ClaimedDevice, Container, Interface
 from mooring.container.spec import ContainerSpec
 from mooring.db.api import Action, Candidate, Capacity, Host, Store
+from mooring.db.store import SqlStore
+from mooring.db.tables import metadata
 from mooring.errors import MooringError
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind, DeviceRequest
@@ -142,6 +144,13 @@ def claim(
 
 def owners(store: Store, host: str = "node1") -> dict[str, str | None]:
     return {str(device.report.address): device.container for device in store.devices(host)}
+
+
+def empty(store: SqlStore) -> None:
+    """Forget all that is written."""
+    with store._database.engine.begin() as db:
+        for table in reversed(metadata.sorted_tables):
+            db.execute(table.delete())
 
 
 def race(*works: Callable[[], object]) -> list[object]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from store_contract import (
@@ -17,16 +16,31 @@ from store_contract import (
     QuotaContract,
     RaceContract,
 )
+from store_world import empty
 
 from mooring.db.api import Store
 from mooring.db.store import SqlStore
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
+@pytest.fixture(scope="module")
+def memory() -> Iterator[SqlStore]:
+    # One for all: putting the statements together takes longer than a test.
     store = SqlStore("sqlite://")
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    store = SqlStore(f"sqlite:///{tmp_path_factory.mktemp('races')}/service.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(memory: SqlStore) -> Iterator[Store]:
+    yield memory
+    empty(memory)
 
 
 class TestContainers(ContainerContract): ...
@@ -61,8 +75,7 @@ class TestQuotas(QuotaContract): ...
 
 class TestRaces(RaceContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Store]:
+    def store(self, file: SqlStore) -> Iterator[Store]:
         # In memory there is one connection, so nobody races.
-        store = SqlStore(f"sqlite:///{tmp_path}/service.sqlite")
-        yield store
-        store.close()
+        yield file
+        empty(file)
