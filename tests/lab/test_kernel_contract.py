@@ -12,9 +12,7 @@ from lab.guest import Guest
 pytestmark = pytest.mark.long
 
 PROJECT = Path(__file__).parents[2]
-# The suite's own tear-down is refused the PF's former name (EEXIST): udev has made it an alternative name.
-LENDING = pytest.param("linux_lending.py", marks=pytest.mark.skip(reason="it leaves the PF without its name"))
-SUITES = ("linux_kernel.py", LENDING)
+SUITES = ("linux_kernel.py", "linux_lending.py")
 CONTRACTS = ("kernel_contract.py", "lending_contract.py")
 # The guest has mooring and what it needs. The tests' own framework is plain Python and comes along.
 FRAMEWORK = ("pytest", "_pytest", "py.py", "pluggy", "iniconfig", "pygments")
