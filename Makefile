@@ -9,7 +9,7 @@ NOVA := build/nova
 NODE ?= node1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-unit test-functional test-lab test-long churn lab-up lab-shell lab-down docs bench bench-node bench-schedule venv clean
+.PHONY: help demo test lint test-unit test-exhaustive test-functional test-lab test-long churn lab-up lab-shell lab-down docs bench bench-node bench-schedule venv clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ help:  ## Show what can be made
 demo: $(STAMP)  ## Show it all: two guests with SR-IOV cards, real Neutron, containers on VFs
 	$(PYTHON) -m lab demo
 
-test: lint test-unit test-functional test-lab  ## Run all tests but the long ones, in less than 25 minutes
+test: lint test-unit test-exhaustive test-functional test-lab  ## Run all tests but the long ones, in less than 25 minutes
 
 lint: $(STAMP)  ## Check style and types
 	$(VENV)/bin/ruff check .
@@ -25,7 +25,10 @@ lint: $(STAMP)  ## Check style and types
 	$(VENV)/bin/mypy
 
 test-unit: $(STAMP)  ## Run the unit tests (no root, seconds)
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses 2 -m "not exhaustive" tests/unit
+
+test-exhaustive: $(STAMP)  ## Run the unit tests that fail every call of whole lives (no root, a minute)
+	$(PYTHON) -m pytest --numprocesses 2 -m exhaustive tests/unit
 
 test-functional: $(STAMP)  ## Run the tests against real Neutron, dockerd and netlink (root)
 	$(PYTHON) -m pytest tests/functional

@@ -27,6 +27,8 @@ from mooring.attach.types import Lease
 from mooring.errors import MooringError
 from mooring.neutron.model import Port
 
+pytestmark = pytest.mark.exhaustive
+
 SEED = 20261120
 LIVES = 500
 THREADS = 8

@@ -13,6 +13,8 @@ from mooring.db.api import ContainerQuery
 from mooring.errors import DatabaseUnavailable, MooringError
 from mooring.neutron.model import Port
 
+pytestmark = pytest.mark.exhaustive
+
 Break = Callable[[World, int], None]
 
 KINDS: dict[str, tuple[bool, type[BaseException] | None]] = {

@@ -18,6 +18,8 @@ from mooring.errors import PortBusy
 from mooring.neutron.model import Port
 from mooring.testing.nodes import card
 
+pytestmark = pytest.mark.exhaustive
+
 
 @contextmanager
 def at_moment(world: World, number: int, act: Callable[[], object], *, after: bool) -> Iterator[list[str]]:

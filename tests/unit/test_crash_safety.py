@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 from mooring.attach.types import Lease
 from mooring.errors import MooringError
 
+pytestmark = pytest.mark.exhaustive
+
 # Longer than anything is waited for; and each may wait for another.
 _A_WHILE_S = 300
 _PATIENCE = 4

@@ -20,6 +20,8 @@ from mooring.messaging import library, open_transport
 from mooring.neutron.api import PortNews
 from mooring.neutron.bus import NeutronMessageBus
 
+pytestmark = pytest.mark.exhaustive
+
 PORT = {"id": "p1", "revision_number": 7, "mac_address": "fa:16:3e:00:00:01"}
 # Closing a bus does not wait for long, and a listener that is left behind takes what comes for its host.
 HOSTS = (f"node{number}" for number in itertools.count(1))

@@ -14,6 +14,8 @@ from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, Verb
 from mooring.errors import EngineRefused, EngineUnreachable
 
+pytestmark = pytest.mark.exhaustive
+
 
 class Killed(BaseException):
     """The daemon was killed."""

@@ -40,6 +40,8 @@ from mooring.rpc.messages import (
 )
 from mooring.rpc.procedures import Procedures
 
+pytestmark = pytest.mark.exhaustive
+
 URL = "fake://"
 VF = PciAddress.parse("0000:3b:02.1")
 FACTS = HostFacts(
