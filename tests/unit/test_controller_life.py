@@ -10,6 +10,7 @@ from controller_world import World
 from mooring.container.states import Status, Verb
 from mooring.controller.api import Caller, ContainerChange, NetworkWish
 from mooring.controller.lifecycle import ContainerLifecycle
+from mooring.controller.reports import wanted
 from mooring.errors import (
     ContainerNotFound,
     InvalidRequest,
@@ -32,6 +33,15 @@ def world() -> World:
 @pytest.fixture
 def node(world: World) -> FakeNode:
     return world.add_host()
+
+
+def test_a_node_is_told_what_the_ports_qos_policy_allows(world: World) -> None:
+    world.add_host()
+    policy = world.neutron.add_qos_policy(max_kbps=20_000)
+    container = world.running(world.add_port(qos_policy_id=policy))
+
+    (told,) = wanted(world.now(container)).interfaces
+    assert told.limits.max_kbps == 20_000
 
 
 def test_a_container_gets_a_vf_on_the_ports_physical_network_and_gives_all_back(world: World, node: FakeNode) -> None:

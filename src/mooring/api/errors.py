@@ -86,9 +86,12 @@ def told(error: MooringError, request_id: str) -> Envelope:
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return told_crash(request_id)
+    # Their causes may name hosts and accounts.
     if isinstance(error, errors.DatabaseUnavailable):
-        # Its cause may name hosts and accounts.
         return _envelope(status, error.code, "the service's database does not answer; try again later", request_id)
+    if isinstance(error, errors.NeutronUnreachable):
+        sentence = f"{error.doing}: Neutron does not answer; try again later"
+        return _envelope(status, error.code, sentence, request_id)
     return _envelope(status, error.code, str(error), request_id)
 
 

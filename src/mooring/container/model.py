@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, TaskState, Verb
-from mooring.neutron.model import IpAddress, Network, Port, Subnet
+from mooring.neutron.model import EgressLimits, IpAddress, Network, Port, Subnet
 from mooring.pci.address import PciAddress
 
 
@@ -53,7 +53,7 @@ class Interface:
     a network. ``preserve`` says that the user gave the port: it is unbound at the end, otherwise it is deleted.
     ``addresses`` are those asked for of a port that is to be made. ``physical_network`` and ``trusted`` are what its
     device must have; a ``normal`` port takes none. ``port`` is as Neutron last answered, ``former`` as the user had
-    left it.
+    left it, ``limits`` what its QoS policy allowed when it was bound.
     """
 
     id: str
@@ -70,6 +70,7 @@ class Interface:
     subnets: tuple[Subnet, ...] = ()
     port: Port | None = None
     former: Port | None = None
+    limits: EgressLimits = field(default_factory=EgressLimits)
     device: ClaimedDevice | None = None
 
     @property

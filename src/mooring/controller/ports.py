@@ -10,7 +10,7 @@ from mooring.controller.names import DEVICE_OWNER, PORT_NAME, token, was_made
 from mooring.errors import MooringError, PortNotFound, PortUnusable
 from mooring.neutron.api import Binding, Neutron, NewPort
 from mooring.neutron.binding import verify_binding, verify_plugging
-from mooring.neutron.model import IpAddress, Port
+from mooring.neutron.model import EgressLimits, IpAddress, Port
 
 
 class ContainerPorts:
@@ -35,7 +35,11 @@ class ContainerPorts:
         binding = Binding(
             host=host, device_id=container.uuid, device_owner=DEVICE_OWNER, profile=_profile(interface.device)
         )
-        return replace(interface, phase=InterfacePhase.BOUND, port=self._neutron.bind(port, binding))
+        bound = self._neutron.bind(port, binding)
+        # A device that is handed over must hold them from the start; its node follows them from then on.
+        policy = bound.qos_policy_id
+        limits = EgressLimits() if policy is None else self._neutron.egress_limits(policy)
+        return replace(interface, phase=InterfacePhase.BOUND, port=bound, limits=limits)
 
     def give_back(self, container: Container, interface: Interface) -> None:
         """Unbind a port that the user gave, as he had left it; delete one that was made. What is gone is a success."""

@@ -125,6 +125,7 @@ def wanted(container: Container) -> WantedContainer:
                 port=each.port,
                 network=each.network,
                 subnets=each.subnets,
+                limits=each.limits,
                 device=None if each.device is None else each.device.address,
             )
             for each in container.interfaces
