@@ -98,6 +98,20 @@ def test_a_whole_card_goes_to_a_container_and_comes_back_as_it_was(stage: Stage)
     _await_carrier(one)
 
 
+def test_a_whole_card_comes_back_as_it_was_from_a_container_that_was_killed(stage: Stage) -> None:
+    node, _ = stage.nodes
+    network = stage.network(physical_network=PHYSICAL_NETWORK, vlan=None, mtu=1400)
+    port = stage.port(network, vnic_type="direct-physical")
+    before = _uplink(node)
+    container = stage.start_at(node, stage.null_network(node, network), port)
+
+    node.guest.run(f"kill -9 {container.init}")
+
+    eventually(lambda: _has_uplink(node) and _uplink(node) == before, f"{PF} is as it was")
+    stage.await_status(port, "DOWN")
+    _await_carrier(node)
+
+
 def test_no_card_is_lent_while_a_vf_of_it_is_in_use_or_the_host_depends_on_it(stage: Stage) -> None:
     node, _ = stage.nodes
     network = stage.network(physical_network=PHYSICAL_NETWORK, vlan=None)
@@ -230,6 +244,10 @@ def _netdev(node: MooringNode, vf: str) -> Resource:
     (link,) = json.loads(node.guest.run(f"ip -j link show $(ls /sys/bus/pci/devices/{vf}/net)").stdout)
     found: Resource = link
     return found
+
+
+def _has_uplink(node: MooringNode) -> bool:
+    return node.guest.run(f"test -e /sys/class/net/{PF}", check=False).code == 0
 
 
 def _uplink(node: MooringNode) -> tuple[object, ...]:
