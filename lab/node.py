@@ -35,10 +35,11 @@ PACKAGED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MooringNode:
-    """The daemon in one guest, and the cloud it serves."""
+    """The daemon in one guest, and the cloud it serves; ``in_service`` if it runs containers of the service, too."""
 
     guest: Guest
     cloud: NeutronCloud
+    in_service: bool = False
 
     @property
     def name(self) -> str:
@@ -64,6 +65,11 @@ class MooringNode:
                 if time.monotonic() > deadline:
                     raise NotReadyError(f"{self.name}: Neutron has no live agent of this host\n{self.log()}")
                 time.sleep(POLL_SECONDS)
+
+    def restart(self) -> None:
+        """Have the service read its configuration anew; see ``start``."""
+        self.guest.run(["systemctl", "restart", UNIT], timeout=START_SECONDS)
+        self.start()
 
     def stop(self) -> None:
         """Stop the service; Docker's next call of the plugin starts it again."""
@@ -97,10 +103,11 @@ class MooringNode:
             for pf in self.guest.state.pfs
         )
         facts = self.cloud.facts
+        bus = f"transport_url = {facts.service_transport_url(GUEST_VIEW_OF_HOST)}\n" if self.in_service else ""
         return f"""\
 [DEFAULT]
 host = {self.name}
-
+{bus}
 [pci]
 {specs}
 

@@ -1,4 +1,4 @@
-"""The walk through the guide. It ends well only if every promise on the way held."""
+"""The walk through both documents. It ends well only if every promise on the way held."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from rich.console import Console
 
 from lab.demo.screen import Screen
+from lab.demo.service import follow_service
 from lab.demo.world import Container, World
 from lab.lab import Lab
 from lab.neutron.client import NetworkClient, Resource
@@ -29,14 +30,16 @@ VFS_OF_A_NODE = 14
 
 
 def run_demo(lab: Lab, release: str, console: Console) -> bool:
-    """Boot the lab, follow the guide, end the lab again; tell whether every promise held."""
+    """Boot the lab, follow the guide and the specification, end the lab again; tell whether every promise held."""
     screen = Screen(console)
     screen.chapter("A lab: two guests with SR-IOV cards, their uplinks joined, real Neutron beside them")
     lab.up(release, Progress(console))
     try:
         one, two = (MooringNode(guest=guest, cloud=lab.cloud) for guest in lab.guests().values())
         with lab.cloud.client("mooring") as neutron:
-            _Walk(screen, World(screen, lab.cloud), neutron, (one, two)).follow()
+            world = World(screen, lab.cloud)
+            _Walk(screen, world, neutron, (one, two)).follow()
+            follow_service(screen, world, neutron, (one, two))
     finally:
         lab.down()
     screen.chapter(f"{screen.held} promises held, {len(screen.failures)} did not")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,12 +32,41 @@ class Container:
         return str(self.port["fixed_ips"][0]["ip_address"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """How a command ended, and all that it said."""
+
+    code: int
+    output: str
+
+
 class World:
     """Runs the commands that the demo shows."""
 
     def __init__(self, screen: Screen, cloud: NeutronCloud) -> None:
         self._screen = screen
         self._cloud = cloud
+
+    @property
+    def cloud(self) -> NeutronCloud:
+        """The cloud whose users they are."""
+        return self._cloud
+
+    def shell(self, who: str, command: str, environment: Mapping[str, str], *, show: bool = True) -> Said:
+        """Run a command on this machine in somebody's environment; it may fail."""
+        if show:
+            self._screen.command(who, command)
+        done = subprocess.run(
+            ["/bin/bash", "-c", command],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if show:
+            # Where a command tells how far it is, what came of it is shown by what follows.
+            self._screen.answer(done.stderr or done.stdout)
+        return Said(code=done.returncode, output=done.stdout if done.returncode == 0 else done.stdout + done.stderr)
 
     def operator(self, command: str) -> str:
         """Run a command of the guide on this machine, with the cloud's credentials; show it and its answer."""

@@ -146,8 +146,8 @@ class NeutronCloud:
         for daemon in (rabbitmq, neutron, keystone):
             daemon.start()
         rabbitmq.wait_ready(_listens(facts.broker_port), seconds=START_SECONDS, what="listening")
-        keystone.wait_ready(_answers(facts.identity_port), seconds=START_SECONDS, what="answering")
-        neutron.wait_ready(_answers(facts.network_port), seconds=START_SECONDS, what="answering")
+        keystone.wait_ready(answers(facts.identity_port), seconds=START_SECONDS, what="answering")
+        neutron.wait_ready(answers(facts.network_port), seconds=START_SECONDS, what="answering")
         # A token, its validation by Neutron, the catalog and the database: the whole chain, once.
         with self.client("mooring") as client:
             client.agents()
@@ -212,8 +212,10 @@ def _listens(port: int) -> Callable[[], bool]:
     return listens
 
 
-def _answers(port: int) -> Callable[[], bool]:
-    def answers() -> bool:
+def answers(port: int) -> Callable[[], bool]:
+    """Return a check whether an HTTP server answers on a port of the loopback interface, with anything but a 5xx."""
+
+    def is_answered() -> bool:
         # Not urllib: it would ask a proxy of the environment.
         connection = http.client.HTTPConnection(HOST, port, timeout=START_SECONDS)
         try:
@@ -224,4 +226,4 @@ def _answers(port: int) -> Callable[[], bool]:
         finally:
             connection.close()
 
-    return answers
+    return is_answered

@@ -39,7 +39,7 @@ class CloudFacts:
     @classmethod
     def with_free_ports(cls) -> CloudFacts:
         """Six ports that nobody listens on now."""
-        identity, network, broker, distribution, epmd, container = _free_ports(6)
+        identity, network, broker, distribution, epmd, container = free_ports(6)
         return cls(
             identity_port=identity,
             network_port=network,
@@ -84,7 +84,8 @@ class CloudFacts:
         return f"{self.transport_url(host)}{SERVICE_VIRTUAL_HOST}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return as many TCP ports of the loopback interface as asked for, on which nobody listens now."""
     free: list[int] = []
     for port in random.sample(PORT_RANGE, k=len(PORT_RANGE)):
         if len(free) == count:
