@@ -39,7 +39,7 @@ class FakeDevice:
         vendor, product = self.claimed.vendor_info.split(":")
         any_of = wish.products or (ProductSpec(),)
         return (
-            self.kind is wish.kind
+            wish.admits(self.kind)
             and wish.physical_network in (None, self.claimed.physical_network)
             and (self.trusted or not wish.trusted)
             and (self.claimed.vf_driver == "vfio-pci") == wish.for_program

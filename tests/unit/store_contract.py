@@ -666,8 +666,10 @@ class CandidateContract:
             ),
             (WHOLE, [pf()]),
             (DeviceRequest(id="i1", kind=DeviceKind.PCI), [pf(kind=DeviceKind.PCI, physical_network=None)]),
+            (DeviceRequest(id="i1", kind=None), [vf(0, physical_network=None), pf(OTHER_PF)]),
+            (DeviceRequest(id="i1", kind=None), [pf(kind=DeviceKind.PCI, physical_network=None)]),
         ],
-        ids=["trusted", "any network", "one of two products", "PF", "PCI"],
+        ids=["trusted", "any network", "one of two products", "PF", "PCI", "VF of any kind", "PCI of any kind"],
     )
     def test_a_device_that_fits_is_found_beside_one_that_does_not(
         self, store: Store, request_: DeviceRequest, devices: list[Any]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mooring.errors import InvalidAlias
 from mooring.pci.alias import Alias, parse_alias_request, parse_aliases
-from mooring.pci.requests import DeviceKind, NumaPolicy, ProductSpec
+from mooring.pci.requests import DeviceKind, DeviceRequest, NumaPolicy, ProductSpec
 
 ENTRY = {"name": "a", "vendor_id": "8086", "product_id": "154c", "device_type": "type-VF"}
 ID = st.text("0123456789abcdefABCDEF", min_size=1, max_size=4)
@@ -99,9 +99,25 @@ def test_an_entry_that_cannot_be_used_is_shown_with_the_reason(entry: dict[str, 
     assert words in message
 
 
-@pytest.mark.parametrize("key", ["name", "device_type"])
-def test_an_entry_without_name_or_type_is_refused(key: str) -> None:
-    assert f"{key} is missing" in refusal({name: value for name, value in ENTRY.items() if name != key})
+UNTYPED = {key: value for key, value in ENTRY.items() if key != "device_type"}
+
+
+def test_an_entry_without_a_name_is_refused() -> None:
+    assert "name is missing" in refusal({key: value for key, value in ENTRY.items() if key != "name"})
+
+
+def test_without_a_device_type_any_device_of_the_product_will_do_but_a_whole_card() -> None:
+    (untyped,) = parse_aliases([json.dumps(UNTYPED)]).values()
+    request = DeviceRequest(id="a1", kind=untyped.kind, products=untyped.products)
+
+    assert [kind for kind in DeviceKind if request.admits(kind)] == [DeviceKind.VF, DeviceKind.PCI]
+
+
+def test_entries_of_one_name_may_all_be_without_a_device_type_but_not_some() -> None:
+    (alias,) = parse_aliases([json.dumps([UNTYPED, {**UNTYPED, "product_id": "1"}])]).values()
+
+    assert len(alias.products) == 2
+    assert "its device_type is type-VF in one entry and open in another" in refusal(ENTRY, UNTYPED)
 
 
 @pytest.mark.parametrize(("value", "words"), [("{'name': 'a'}", "it is not JSON"), ("[7]", "each entry is a JSON obj")])

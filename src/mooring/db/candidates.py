@@ -25,7 +25,7 @@ from mooring.db.owners import IS_OPEN, fits, is_unblocked
 from mooring.db.rows import read_host
 from mooring.db.tables import devices, hosts
 from mooring.db.usage import with_usage
-from mooring.pci.requests import DeviceRequest
+from mooring.pci.requests import DeviceKind, DeviceRequest
 
 
 def candidates(
@@ -84,4 +84,6 @@ def _hosts_query(kinds: frozenset[DeviceRequest] | None, *, is_one: bool) -> Sel
 
 
 def _has_one(kind: DeviceRequest) -> ColumnElement[bool]:
-    return exists().where(devices.c.host == hosts.c.id, IS_OPEN, fits(kind), is_unblocked(kind.kind))
+    # Of any kind is no PF; and no PF blocks what has none.
+    blockers = is_unblocked(kind.kind or DeviceKind.VF)
+    return exists().where(devices.c.host == hosts.c.id, IS_OPEN, fits(kind), blockers)

@@ -67,7 +67,7 @@ class Likeness(NamedTuple):
     def fits(self, request: DeviceRequest) -> bool:
         """Tell whether the devices are what a request asks for: ``owners.fits``, in Python."""
         return (
-            self.kind is request.kind
+            request.admits(self.kind)
             and request.physical_network in (None, self.physical_network)
             and (self.trusted or not request.trusted)
             and request.for_program is (self.vf_driver is not None)

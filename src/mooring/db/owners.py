@@ -62,7 +62,8 @@ def is_unblocked(kind: DeviceKind) -> ColumnElement[bool]:
 
 def fits(request: DeviceRequest) -> ColumnElement[bool]:
     """The device is what a request asks for."""
-    conditions: list[ColumnElement[bool]] = [devices.c.kind == request.kind.value]
+    is_kind = devices.c.kind != DeviceKind.PF.value if request.kind is None else devices.c.kind == request.kind.value
+    conditions: list[ColumnElement[bool]] = [is_kind]
     if request.physical_network is not None:
         conditions.append(devices.c.physical_network == request.physical_network)
     if request.trusted:

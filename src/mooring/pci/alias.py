@@ -26,11 +26,14 @@ _MOST_DEVICES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """A kind of device that containers ask for by name. An entry repeated under one name adds to its ``products``."""
+    """A kind of device that containers ask for by name. An entry repeated under one name adds to its ``products``.
+
+    No ``kind`` is any but a whole card (see DeviceRequest).
+    """
 
     name: str
     products: tuple[ProductSpec, ...]
-    kind: DeviceKind
+    kind: DeviceKind | None
     numa_policy: NumaPolicy = NumaPolicy.LEGACY
 
     @classmethod
@@ -49,10 +52,11 @@ class Alias:
     def joined(self, other: Alias) -> Alias:
         """Return this alias with the products of another entry of its name; raise InvalidAlias if they contradict."""
         if other.kind is not self.kind:
-            raise InvalidAlias(self.name, f"its device_type is {self.kind} in one entry and {other.kind} in another")
+            one, another = self.kind or "open", other.kind or "open"
+            raise InvalidAlias(self.name, f"its device_type is {one} in one entry and {another} in another")
         if other.numa_policy is not self.numa_policy:
-            one, another = self.numa_policy, other.numa_policy
-            raise InvalidAlias(self.name, f"its numa_policy is {one} in one entry and {another} in another")
+            policy, differing = self.numa_policy, other.numa_policy
+            raise InvalidAlias(self.name, f"its numa_policy is {policy} in one entry and {differing} in another")
         return replace(self, products=tuple(dict.fromkeys((*self.products, *other.products))))
 
 
@@ -117,10 +121,10 @@ def _product(entry: Entry) -> ProductSpec:
     return product
 
 
-def _kind(entry: Entry) -> DeviceKind:
+def _kind(entry: Entry) -> DeviceKind | None:
     value = text(entry, "device_type")
     if value is None:
-        raise ValueError(f"device_type is missing; write {', '.join(DeviceKind)}")
+        return None
     if value not in _KINDS:
         raise ValueError(f"device_type {value!r} is not known; {suggest(value, _KINDS)}")
     return _KINDS[value]
