@@ -86,7 +86,8 @@ class DeviceView(View):
     """A PCI device of a host.
 
     ``status`` is in Nova's and Zun's words, ``state`` as the node sees it. ``container`` has it for ``request``, one of
-    the container's ports or aliases. ``holder`` is the port that has it by the host's own journal.
+    the container's ports or aliases. ``holder`` is the port that has it by the host's own journal, or the container
+    that has it without one.
     """
 
     address: str

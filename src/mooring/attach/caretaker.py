@@ -39,7 +39,7 @@ class Caretaker:
             vf = self._kernel.find(member.address)
             if self._journal.holder(member.address) is not None or not isinstance(vf, VirtualFunction):
                 return
-            if not ours and self._pool.user_of(vf) is not None:
+            if not ours and (member.address in self._journal.assigned() or self._pool.user_of(vf) is not None):
                 return
             try:
                 self._cleaner.clean(vf, driver=member.vf_driver)

@@ -1,7 +1,7 @@
-"""The node's memory: who holds which VF, what clean means, what did not come clean, and what Neutron is owed.
+"""The node's memory: who holds which device, what clean means, what did not come clean, and what Neutron is owed.
 
 When a call returns, the row has reached the disk. The unique keys arbitrate races, so that a VF, a port and an
-attachment can each be in one lease only.
+attachment can each be in one lease only, and a device in one lease or with one container.
 """
 
 from __future__ import annotations
@@ -63,6 +63,14 @@ _SCHEMA_3: Final = """
 UPDATE lease SET body = json_set(body, '$.is_bound', json('false'));
 """
 
+_SCHEMA_4: Final = """
+CREATE TABLE assignment (
+    device TEXT PRIMARY KEY,
+    parent TEXT,
+    container TEXT NOT NULL
+);
+"""
+
 _LEASE: Final = TypeAdapter(Lease)
 _BASELINE: Final = TypeAdapter(Baseline)
 
@@ -112,11 +120,16 @@ def holder_words(lease: Lease) -> tuple[str, str]:
     )
 
 
+def container_words(container: str) -> str:
+    """Return who holds a device that has no port."""
+    return f"container {container}"
+
+
 class Journal:
-    """Leases, baselines, quarantine and debts of one host. Safe to use from several threads."""
+    """Leases, assignments, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -125,7 +138,7 @@ class Journal:
     # Leases
 
     def add(self, lease: Lease, *, settles: DebtEntry | None = None) -> None:
-        """Write a new lease; raise DeviceBusy or PortBusy when another lease holds its device or its port.
+        """Write a new lease; raise DeviceBusy or PortBusy when somebody else holds its device or its port.
 
         A PF is not to be had while one of its VFs is leased, nor a VF while its PF is; nor is what is quarantined.
         ``settles`` is a debt that the new lease makes void, struck out in the same transaction.
@@ -209,6 +222,31 @@ class Journal:
         if (holder := self._lease_where("port", port_id)) is not None:
             raise PortBusy(port_id, f"attachment {short_id(holder.attachment)} on this host")
 
+    # Assignments
+
+    def assign(self, device: PciAddress, parent: PciAddress | None, container: str) -> None:
+        """Give a container a device for a program, without a port; raise DeviceBusy as ``add`` does.
+
+        ``parent`` is the PF of a VF. What the container has already stays its own.
+        """
+        with self._file.transaction() as db:
+            if self.assigned().get(device) != container:
+                self._require_available(device, parent)
+                row = str(device), None if parent is None else str(parent), container
+                db.execute("INSERT INTO assignment VALUES (?, ?, ?)", row)
+
+    def unassign(self, device: PciAddress) -> None:
+        """Let a device be handed out again that a container had without a port."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM assignment WHERE device = ?", (str(device),))
+
+    def assigned(self, parent: PciAddress | None = None) -> dict[PciAddress, str]:
+        """Return the devices that containers have without a port, with their containers: all, or the VFs of a PF."""
+        rows = self._file.rows("SELECT device, container, parent FROM assignment ORDER BY device")
+        return {
+            PciAddress.parse(device): container for device, container, of in rows if parent is None or str(parent) == of
+        }
+
     # Baselines
 
     def baseline(self, device: PciAddress, boot_id: str) -> Baseline | None:
@@ -277,6 +315,8 @@ class Journal:
             holder = next(iter(self.leased_from(device)), None)
         if holder is not None:
             raise DeviceBusy(device, *holder_words(holder))
+        if container := self.assigned().get(device) or next(iter(self.assigned(parent=device).values()), None):
+            raise DeviceBusy(device, container_words(container), "delete that container first, or name another device")
 
     def _lease_where(self, column: str, value: str) -> Lease | None:
         rows = self._file.rows(f"SELECT body FROM lease WHERE {column} = ?", value)  # noqa: S608 - our own column names

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.attach.cleaning import Cleaner
-from mooring.attach.journal import Journal, holder_words
+from mooring.attach.journal import Journal, container_words, holder_words
 from mooring.attach.readings import CardReadings
 from mooring.attach.types import Lease
 from mooring.errors import DeviceBusy, DeviceUnusable, EdgeFailure, NoFreeDevice
@@ -58,6 +58,7 @@ class VfState(StrEnum):
 
     FREE = "free"
     LEASED = "leased"
+    ASSIGNED = "assigned"
     QUARANTINED = "quarantined"
     TAKEN = "taken"
     DIRTY = "dirty"
@@ -73,12 +74,16 @@ class VfState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VfStatus:
-    """A pooled VF's state, with the words that explain it and the lease that holds it, if one does."""
+    """A pooled VF's state, with the words that explain it and the lease that holds it, if one does.
+
+    ``container`` is the one that has it for a program, without a port and so without a lease.
+    """
 
     pooled: PooledVf
     state: VfState
     reason: str = ""
     lease: Lease | None = None
+    container: str | None = None
 
 
 class VfPool:
@@ -247,6 +252,7 @@ class VfPool:
         return _Look(
             cards=CardReadings(self._kernel),
             leases={lease.device: lease for lease in self._journal.leases() if lease.device is not None},
+            assigned=self._journal.assigned(),
             quarantined=self._journal.quarantined(),
         )
 
@@ -254,6 +260,9 @@ class VfPool:
         lease = look.leases.get(member.address)
         if lease is not None:
             return VfStatus(pooled=member, state=VfState.LEASED, lease=lease)
+        if (container := look.assigned.get(member.address)) is not None:
+            words = container_words(container)
+            return VfStatus(pooled=member, state=VfState.ASSIGNED, reason=words, container=container)
         state, reason = self._fitness(member, look)
         # Leased since the look began, it has what its port wants by now.
         if state is not VfState.FREE and (lease := self._journal.holder(member.address)) is not None:
@@ -294,4 +303,5 @@ class _Look:
 
     cards: CardReadings
     leases: Mapping[PciAddress, Lease]
+    assigned: Mapping[PciAddress, str]
     quarantined: Mapping[PciAddress, str]

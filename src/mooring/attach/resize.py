@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from mooring.attach.devices import Devices
+from mooring.attach.journal import container_words
 from mooring.attach.locks import KeyedLocks
 from mooring.attach.types import short_id
 from mooring.errors import DeviceBusy, DeviceUnusable, EdgeFailure, KernelRefused
@@ -78,6 +79,9 @@ class CardResizer:
                 holders,
                 "remove their containers first, for they would lose their interfaces ('mooring leases' lists them)",
             )
+        if assigned := self._journal.assigned(parent=pf.address):
+            holders = ", ".join(f"{container_words(container)} ({device})" for device, container in assigned.items())
+            raise DeviceBusy(pf.address, holders, "delete these containers of the service first")
 
     def _require_unused(self, pf: PhysicalFunction) -> None:
         self._pool.rescan()

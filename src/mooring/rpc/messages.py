@@ -34,7 +34,8 @@ class DeviceState(StrEnum):
 class DeviceReport(Value):
     """One device that the host's device spec admits.
 
-    ``holder`` is the port that has it by this host's journal. ``mac`` is a PF's own. ``numa_node`` None is unknown.
+    ``holder`` is the port that has it by this host's journal, or the container that has it without a port. ``mac`` is
+    a PF's own. ``numa_node`` None is unknown.
     """
 
     address: PciAddress

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection
 
 from mooring.attach.devices import Devices
 from mooring.attach.engine import Engine
 from mooring.attach.pool import PooledVf
-from mooring.errors import DeviceUnusable
+from mooring.errors import DeviceBusy, DeviceUnusable
 from mooring.host.kernel import VFIO, VFIO_NODE
 from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
@@ -15,7 +15,11 @@ from mooring.rpc.messages import WantedContainer
 
 
 class Holdings:
-    """The plugin leases devices, when Docker connects a container; here they are handed to programs, and freed."""
+    """The plugin leases devices of ports when Docker connects a container; here they are handed to programs, and freed.
+
+    A device without a port is assigned to its container in the journal, before the container is made and until nothing
+    is left of it: nobody else gets it, be it for a port, and no round of the node's touches it.
+    """
 
     def __init__(self, devices: Devices, engine: Engine) -> None:
         self._kernel = devices.kernel
@@ -26,9 +30,12 @@ class Holdings:
     def nodes_for(self, wanted: WantedContainer) -> tuple[str, ...]:
         """Return the files under ``/dev`` by which a container drives the devices that it has without an interface.
 
-        Raises DeviceUnusable for a device that no program can drive.
+        Those that have no port are the container's from now on. Raises DeviceUnusable for a device that no program can
+        drive, and DeviceBusy for one that somebody else has.
         """
         members = self._members()
+        for address in wanted.devices:
+            self._assign(address, members, wanted.uuid)
         kept = [
             interface.device
             for interface in wanted.interfaces
@@ -51,11 +58,35 @@ class Holdings:
             if lease.is_bound and lease.device_id == uuid and (ports is None or lease.port.id in ports)
         )
 
-    def clean(self, addresses: Iterable[PciAddress]) -> None:
-        """Clean devices that programs have had; those that do not come clean are quarantined."""
+    def take_back(self, uuid: str) -> None:
+        """Take from a container of which nothing is left the devices that it had without a port, and clean them.
+
+        Those that do not come clean are quarantined.
+        """
         members = self._members()
-        for member in _known(members, addresses):
-            self._engine.caretaker.clean(member, ours=True)
+        for address in self._assigned_to(uuid):
+            if address in members:
+                self._engine.caretaker.clean(members[address], ours=True)
+            self._journal.unassign(address)
+
+    def take_back_from_others(self, living: Callable[[], Collection[str]]) -> None:
+        """Take devices back from containers that are not among the ``living``: somebody has removed them by hand."""
+        # In this order: whoever is being given a device is known before.
+        if holders := set(self._journal.assigned().values()):
+            for uuid in holders.difference(living()):
+                self.take_back(uuid)
+
+    def _assign(self, address: PciAddress, members: dict[PciAddress, PooledVf], uuid: str) -> None:
+        if address not in members:
+            raise DeviceUnusable(address, "[pci] device_spec of this host does not admit it")
+        self._group(address)
+        is_nobodys = address not in self._journal.assigned() and self._journal.holder(address) is None
+        if is_nobodys and (user := self._pool.user_of(members[address].vf)) is not None:
+            raise DeviceBusy(address, user, "end it, or name another device")
+        self._journal.assign(address, members[address].pf.address, uuid)
+
+    def _assigned_to(self, uuid: str) -> list[PciAddress]:
+        return [address for address, container in self._journal.assigned().items() if container == uuid]
 
     def _members(self) -> dict[PciAddress, PooledVf]:
         return {member.address: member for member in self._pool.members()}
@@ -70,7 +101,3 @@ class Holdings:
                 "device_spec of this host",
             )
         return group
-
-
-def _known(members: dict[PciAddress, PooledVf], addresses: Iterable[PciAddress]) -> Iterator[PooledVf]:
-    yield from (members[address] for address in addresses if address in members)

@@ -107,6 +107,8 @@ class Inventory:
 def _state(status: VfStatus) -> tuple[DeviceState, str | None, str]:
     if status.lease is not None:
         return DeviceState.HELD, status.lease.port.id, ""
+    if status.container is not None:
+        return DeviceState.HELD, status.container, ""
     if status.state is VfState.FREE:
         return DeviceState.FREE, None, ""
     return DeviceState.UNUSABLE, None, f"{status.state.value}: {status.reason}"

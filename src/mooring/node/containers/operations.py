@@ -86,11 +86,14 @@ class Operations:
         self._runtime.remove(uuid)
         self._let_go(uuid)
         self._mounts.remove(uuid)
-        if (known := self._memory.find(uuid)) is not None:
-            self._holdings.clean(known.wanted.devices)
+        self._holdings.take_back(uuid)
 
     def tidy(self) -> bool:
-        """Remove the networks that no container is on any more, or is to be on; tell whether all have gone."""
+        """Remove the networks that no container is on any more, or is to be on; tell whether all have gone.
+
+        Devices of containers that are not there any more are taken back.
+        """
+        self._holdings.take_back_from_others(self._living)
         return self._networks.prune(self._service())
 
     def _create(self, work: Work) -> None:
@@ -258,6 +261,10 @@ class Operations:
         if found is None:
             raise ContainerNotFound(work.uuid)
         return found
+
+    def _living(self) -> set[str]:
+        """Return the containers that there are, or that are to be."""
+        return {container.uuid for container in self._runtime.containers()} | self._memory.containers().keys()
 
     def _service(self) -> str:
         return self._memory.service() or ""
