@@ -429,6 +429,20 @@ class ClaimContract:
         assert [str(device.address) for device in claimed.devices] == ["0000:3b:02.0", "0000:3b:02.1"]
         assert claimed.aliases[0].device == claimed.devices[1]
 
+    def test_a_plain_device_is_claimed_beside_a_port_and_by_one_container_only(self, store: Store) -> None:
+        gpu = pf(OTHER_PF, kind=DeviceKind.PCI, vf_driver="vfio-pci", physical_network=None, vendor_id="10de")
+        wish = DeviceRequest(id="a1", kind=None, for_program=True, products=(ProductSpec(vendor_id="10de"),))
+        note_host(store, devices=[vf(0), pf(), gpu])
+        ours = replace(container(interfaces=(interface(),)), aliases=(AliasClaim(id="a1", alias="gpu"),))
+        picks = (*free(store), *free(store, wish))
+
+        claimed = claim(store, add(store, ours), *picks)
+
+        assert [device.address for device in claimed.devices] == [vf(0).address, OTHER_PF]
+        with pytest.raises(ClaimLost, match=str(OTHER_PF)):
+            claim(store, add(store, replace(container(), aliases=ours.aliases)), picks[1])
+        assert [device.container for device in store.devices("node1")] == [None, ours.uuid, ours.uuid]
+
     def test_devices_that_a_container_lets_go_are_free(self, store: Store) -> None:
         note_host(store, devices=[vf(0), vf(1)])
         ours = added(store, interfaces=(interface("i1"), interface("i2")))

@@ -68,7 +68,7 @@ def test_a_host_without_admitted_vfs_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_host: Path
 ) -> None:
     assert run(monkeypatch, "--config-file", str(empty_host), "pci", "list") == 0
-    assert "no VF on this host is admitted by [pci] device_spec" in capsys.readouterr().out
+    assert "no device of this host is admitted by [pci] device_spec" in capsys.readouterr().out
 
 
 def test_a_host_without_leases_says_so_and_programs_get_an_empty_list(
@@ -88,7 +88,7 @@ def test_a_host_without_leases_says_so_and_programs_get_an_empty_list(
     [
         (("leases",), "mooring node has not run on this host yet\n"),
         (("leases", "--format", "json"), "[]\n"),
-        (("pci", "list"), "no VF on this host is admitted by [pci] device_spec\n"),
+        (("pci", "list"), "no device of this host is admitted by [pci] device_spec\n"),
     ],
 )
 def test_looking_at_a_host_without_state_succeeds_and_leaves_none(

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from mooring.host.sysfs import Sysfs
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PhysicalFunction, PlainDevice, VirtualFunction
 
 PF = "0000:01:00.0"
 VF0, VF1 = "0000:01:10.0", "0000:01:10.2"
@@ -224,8 +224,27 @@ def test_a_vf_is_found_without_a_look_at_its_siblings(tree: Tree, monkeypatch: p
 def test_a_plain_device_is_found_for_what_it_is(tree: Tree) -> None:
     tree.device("0000:04:00.0", vendor="0x1af4", device="0x1000")
     address = PciAddress.parse("0000:04:00.0")
-    assert Sysfs(tree.root).find(address) == PciDevice(
-        address=address, vendor_id="1af4", product_id="1000", numa_node=None
+    assert Sysfs(tree.root).find(address) == PlainDevice(
+        address=address, vendor_id="1af4", product_id="1000", numa_node=None, driver=None
+    )
+
+
+def test_plain_devices_are_those_without_sriov_and_no_bridges(tree: Tree) -> None:
+    tree.card(PF, VF0)
+    tree.device("0000:00:01.0", **{"class": "0x060400"})
+    tree.device("0000:05:00.0", **{"class": "0x030200"}, vendor="0x10de", device="0x20b0", numa_node="1")
+    tree.bind("0000:05:00.0", "vfio-pci")
+    tree.device("0000:04:00.0", **{"class": "0x010802"})
+    (tree.device("0000:06:00.0") / "vendor").unlink()
+
+    disk, gpu = Sysfs(tree.root).plain_devices()
+
+    assert (str(disk.address), disk.driver) == ("0000:04:00.0", None)
+    assert (str(gpu.address), gpu.vendor_info, gpu.driver, gpu.numa_node) == (
+        "0000:05:00.0",
+        "10de:20b0",
+        "vfio-pci",
+        1,
     )
 
 

@@ -32,6 +32,9 @@ class Tree:
         for address, kind in {str(VF): "0x020000", **(others or {})}.items():
             (self._group / "devices" / address).symlink_to(self._device(address, kind))
 
+    def bind(self, driver: str) -> None:
+        (self._root / "bus/pci/devices" / str(VF) / "driver").symlink_to(self._root / "bus/pci/drivers" / driver)
+
     def _device(self, address: str, kind: str) -> Path:
         path = self._root / "bus/pci/devices" / address
         path.mkdir(parents=True, exist_ok=True)
@@ -79,6 +82,34 @@ def test_a_host_without_modprobe_says_so(tree: Tree, monkeypatch: pytest.MonkeyP
     tree.protect()
     monkeypatch.setenv("PATH", "/nowhere")
     assert "modprobe" in str(refused(tree))
+
+
+@pytest.mark.parametrize(
+    ("driver", "others", "words"),
+    [
+        (None, {}, "no driver has it; keep it on vfio-pci ('driverctl set-override 0000:01:10.0 vfio-pci')"),
+        ("nvme", {}, "driver nvme has it; keep it on vfio-pci"),
+        ("vfio-pci", {"0000:01:10.1": "0x040300"}, "its IOMMU group 12 is also that of 0000:01:10.1"),
+        ("vfio-pci", {}, None),
+    ],
+)
+def test_what_keeps_a_device_from_programs_is_told(
+    tree: Tree, tmp_path: Path, driver: str | None, others: dict[str, str], words: str | None
+) -> None:
+    tree.protect(others=others)
+    (tmp_path / "vfio").mkdir()
+    (tmp_path / "vfio/12").touch()
+    if driver:
+        tree.bind(driver)
+
+    obstacle = Vfio(Sysfs(tmp_path), tmp_path / "vfio").obstacle(VF)
+
+    assert (obstacle is None) if words is None else (words in str(obstacle))
+
+
+def test_without_an_iommu_a_device_is_kept_from_programs(tree: Tree) -> None:
+    tree.bind("vfio-pci")
+    assert "intel_iommu=on" in str(tree.vfio.obstacle(VF))
 
 
 def test_a_vf_that_is_not_bound_has_no_node(tree: Tree) -> None:

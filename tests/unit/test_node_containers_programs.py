@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,19 @@ from attach_world import a_lease
 from containers_world import UUID, VFS, World
 
 from mooring.attach.resize import CardResizer
+from mooring.cli.listings import device_listing
+from mooring.cli.output import show
 from mooring.container.states import Status, Verb
 from mooring.errors import DeviceBusy
 from mooring.host.kernel import VFIO, VFIO_NODE
 from mooring.node.containers.creation import creation_of
+from mooring.pci.address import PciAddress
+from mooring.pci.device import PlainDevice
 from mooring.pci.device_spec import DeviceSpec
+from mooring.pci.requests import DeviceKind
 from mooring.rpc.messages import DeviceState, FailureKind
 
+GPU = PciAddress.parse("0000:05:00.0")
 OTHER = "0e0e0e0e-0000-4000-8000-00000000c0de"
 KEPT = DeviceSpec.parse_all(['{"devname": "enp2s0", "physical_network": "physnet2", "vf_driver": "vfio-pci"}'])
 
@@ -120,7 +128,96 @@ def test_the_device_of_a_container_that_nobody_knows_any_more_is_free(world: Wor
     assert world.host.core.journal.assigned() == {}
 
 
-def _with_vlan(settings: object) -> object:
-    from dataclasses import replace  # noqa: PLC0415
+# Devices without SR-IOV
 
+
+@pytest.fixture
+def gpus(tmp_path: Path) -> Iterator[World]:
+    """Give a host three GPUs, the last of which the host itself uses, and a disk that nobody admits."""
+    specs = DeviceSpec.parse_all(
+        [
+            '{"vendor_id": "10de"}',
+            '{"vendor_id": "1b36", "physical_network": "physnet2"}',
+            '{"devname": "enp2s0", "physical_network": "physnet2"}',
+        ]
+    )
+    world = World(tmp_path, specs=specs)
+    for bus, driver in ((5, VFIO), (6, VFIO), (7, "nouveau")):
+        world.host.kernel.add_device(f"0000:{bus:02}:00.0", vendor_id="10de", product_id="20b0", driver=driver)
+    world.host.kernel.add_device("0000:08:00.0", vendor_id="1b36", product_id="0010", driver=VFIO)
+    yield world
+    world.close()
+
+
+def gpu_states(world: World) -> list[tuple[str, DeviceState, str | None, str]]:
+    """Return what was told of devices without SR-IOV."""
+    devices = [device for device in world.controller.reports[-1].devices if device.kind is DeviceKind.PCI]
+    assert {(device.vendor_id, device.vf_driver, device.physical_network) for device in devices} <= {
+        ("10de", VFIO, None)
+    }
+    return [(str(device.address), device.state, device.holder, device.detail) for device in devices]
+
+
+def test_plain_devices_of_the_device_spec_are_told_with_what_keeps_them_from_programs(gpus: World) -> None:
+    gpus.settle()
+
+    assert gpu_states(gpus) == [
+        ("0000:05:00.0", DeviceState.FREE, None, ""),
+        ("0000:06:00.0", DeviceState.FREE, None, ""),
+        ("0000:07:00.0", DeviceState.UNUSABLE, None, "driver nouveau has it"),
+    ]
+
+
+def test_a_plain_device_is_one_containers_from_its_making_to_its_end_whatever_crashes(gpus: World) -> None:
+    gpus.controller.want(Verb.CREATE, devices=(GPU,), run=True)
+    gpus.settle()
+    assert gpus.docker.by_uuid[UUID].plan.device_nodes == (VFIO_NODE, "/dev/vfio/105")
+    gpus.restart()
+    gpus.controller.want(Verb.CREATE, devices=(GPU,), uuid=OTHER, run=True)
+    gpus.settle()
+    assert gpu_states(gpus)[0] == (str(GPU), DeviceState.HELD, UUID, "")
+    assert f"PCI device {GPU} is in use by container {UUID}" in gpus.failure(OTHER).message
+
+    gpus.controller.want(Verb.DELETE)
+    gpus.settle()
+
+    assert gpu_states(gpus)[0] == (str(GPU), DeviceState.FREE, None, "")
+
+
+def test_a_program_keeps_a_plain_device_that_it_has_open(gpus: World) -> None:
+    device = gpus.host.kernel.find(GPU)
+    assert isinstance(device, PlainDevice)
+    gpus.host.kernel.open_device(device)
+
+    gpus.controller.want(Verb.CREATE, devices=(GPU,))
+    gpus.settle()
+
+    assert gpus.failure().message == f"PCI device {GPU} cannot be used: a program that has /dev/vfio/105 open"
+    assert gpus.host.core.journal.assigned() == {}
+
+
+@pytest.mark.parametrize(("bus", "words"), [(7, "driver nouveau has it"), (8, "does not admit"), (9, "does not admit")])
+def test_a_plain_device_that_is_not_for_programs_is_refused(gpus: World, bus: int, words: str) -> None:
+    gpus.controller.want(Verb.CREATE, devices=(replace(GPU, bus=bus),))
+    gpus.settle()
+
+    assert (gpus.failure().kind, words in gpus.failure().message) == (FailureKind.REFUSED, True)
+
+
+def test_an_operator_sees_plain_devices_beside_cards(gpus: World, capsys: pytest.CaptureFixture[str]) -> None:
+    gpus.controller.want(Verb.CREATE, devices=(GPU,), run=True)
+    gpus.settle()
+
+    show(device_listing(gpus.host.core.devices, gpus.host.core.drivers), "json")
+
+    rows = {row["address"]: row for row in json.loads(capsys.readouterr().out)}
+    told = [(rows[key]["type"], rows[key]["state"], rows[key]["reason"]) for key in sorted(rows) if key > "0000:05"]
+    assert told == [
+        ("PCI", "assigned", f"container {UUID}"),
+        ("PCI", "free", ""),
+        ("PCI", "taken", "driver nouveau has it"),
+    ]
+
+
+def _with_vlan(settings: object) -> object:
     return replace(settings, vlan=7)  # type: ignore[type-var]

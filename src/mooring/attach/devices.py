@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mooring.attach.cleaning import Cleaner
 from mooring.attach.journal import Journal
+from mooring.attach.plain import PlainDevices
 from mooring.attach.pool import VfPool
 from mooring.host.kernel import Kernel
 from mooring.host.virtual import Switch, VirtualLinks
@@ -16,7 +17,7 @@ from mooring.pci.device_spec import DeviceSpec
 class Devices:
     """The kernel, the journal that says who holds what, and between them the pool and the way back to clean.
 
-    ``links`` and ``switch`` are for ports that are no VF's own interface.
+    ``links`` and ``switch`` are for ports that are no VF's own interface, ``plain`` are devices that serve no port.
     """
 
     kernel: Kernel
@@ -25,6 +26,7 @@ class Devices:
     journal: Journal
     cleaner: Cleaner
     pool: VfPool
+    plain: PlainDevices
 
 
 def devices_of(
@@ -33,4 +35,5 @@ def devices_of(
     """Put the parts together for the devices that the specs admit."""
     cleaner = Cleaner(kernel=kernel, journal=journal)
     pool = VfPool(kernel=kernel, journal=journal, cleaner=cleaner, specs=specs)
-    return Devices(kernel=kernel, links=links, switch=switch, journal=journal, cleaner=cleaner, pool=pool)
+    plain = PlainDevices(kernel=kernel, journal=journal, specs=specs)
+    return Devices(kernel=kernel, links=links, switch=switch, journal=journal, cleaner=cleaner, pool=pool, plain=plain)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from mooring.attach.devices import Devices
 from mooring.attach.drivers.registry import PortDrivers
 from mooring.attach.gc import Deed
-from mooring.attach.journal import DebtEntry
+from mooring.attach.journal import DebtEntry, container_words
+from mooring.attach.plain import PlainStatus
 from mooring.attach.pool import VfState, VfStatus
 from mooring.attach.readings import CardReadings
 from mooring.attach.sights import look_at
@@ -26,17 +27,19 @@ _Row = tuple[str, ...]
 def device_listing(devices: Devices, drivers: PortDrivers) -> Listing:
     """List every VF that the host may hand out with its state and owner, below the PF it belongs to.
 
-    At the end stand the leases whose devices have left the host, or that the device spec does not admit any more.
+    Then come devices without SR-IOV, for programs. At the end stand the leases whose devices have left the host, or
+    that the device spec does not admit any more.
     """
     statuses = devices.pool.statuses()
     looks = look_at(devices.journal.leases(), drivers, CardReadings(devices.kernel))
     sights = {lease.id: (lease, seen) for lease, seen in looks}
     rows = list(_card_rows(devices, statuses, {key: _told(lease, seen) for key, (lease, seen) in sights.items()}))
+    rows += map(_plain_row, devices.plain.statuses())
     listed = {row[0] for row in rows}
     for lease, seen in sights.values():
         if lease.device is not None and str(lease.device) not in listed:
             rows.append(_stray_row(lease, _told(lease, seen), is_there=devices.kernel.find(lease.device) is not None))
-    return Listing(headings=_HEADINGS, rows=rows, empty="no VF on this host is admitted by [pci] device_spec")
+    return Listing(headings=_HEADINGS, rows=rows, empty="no device of this host is admitted by [pci] device_spec")
 
 
 def _card_rows(devices: Devices, statuses: Iterable[VfStatus], told: dict[str, str]) -> Iterator[_Row]:
@@ -88,6 +91,15 @@ def _vf_row(status: VfStatus, told: dict[str, str]) -> _Row:
         status.lease.port.id if status.lease else "",
         told.get(status.lease.id, "") if status.lease else status.reason,
     )
+
+
+def _plain_row(status: PlainStatus) -> _Row:
+    device = status.device
+    state = VfState.FREE if status.obstacle is None else VfState.TAKEN
+    reason = status.obstacle or ""
+    if status.container is not None:
+        state, reason = VfState.ASSIGNED, container_words(status.container)
+    return str(device.address), "PCI", "", "", "", _numa(device), device.driver or "", state.value, "", reason
 
 
 def _stray_row(lease: Lease, told: str, *, is_there: bool) -> _Row:

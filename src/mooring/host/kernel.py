@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice, VirtualFunction
 
 VFIO = "vfio-pci"
 """The driver that hands a device to a program instead of to the kernel's network stack."""
@@ -100,8 +100,12 @@ class Kernel(Protocol):
         """Return every SR-IOV network card with the VFs it shows now, ordered by address."""
         ...
 
+    def plain_devices(self) -> tuple[PlainDevice, ...]:
+        """Return every device without SR-IOV that is no bridge, ordered by address."""
+        ...
+
     def find(self, address: PciAddress) -> PciDevice | None:
-        """Return the device at an address as it is now: a PF, a VF, some other PciDevice, or None."""
+        """Return the device at an address as it is now: a PF, a VF, a PlainDevice, or None."""
         ...
 
     def read_settings(self, pf: PhysicalFunction) -> Mapping[int, VfSettings]:
@@ -182,8 +186,16 @@ class Kernel(Protocol):
         """
         ...
 
-    def vfio_group(self, vf: VirtualFunction) -> str | None:
-        """Return the node of the VF's group, or None when it is not bound to vfio-pci. It may change with a boot."""
+    def vfio_group(self, device: VirtualFunction | PlainDevice) -> str | None:
+        """Return the node of a device's group, or None when it is not bound to vfio-pci. It may change with a boot."""
+        ...
+
+    def vfio_obstacle(self, device: PlainDevice) -> str | None:
+        """Tell in words what keeps a device from being given to a program, or None when nothing does.
+
+        That is another driver than vfio-pci, a host without an IOMMU, a device that shares its group with others, or a
+        program that has it open. Opens the group for an instant: not to be asked of a device that a container has.
+        """
         ...
 
     def vfio_user(self, vf: VirtualFunction) -> str | None:

@@ -21,7 +21,7 @@ from mooring.host.users import user_of
 from mooring.host.vf_info import COUNTING_DRIVERS
 from mooring.host.vfio import Vfio
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice, VirtualFunction
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -41,6 +41,11 @@ class LinuxKernel:
         """Return every SR-IOV network card with the VFs it shows now, ordered by address."""
         with kernel_errors("listing PCI devices", "this host"):
             return self._sysfs.physical_functions()
+
+    def plain_devices(self) -> tuple[PlainDevice, ...]:
+        """Return every device without SR-IOV that is no bridge, ordered by address."""
+        with kernel_errors("listing PCI devices", "this host"):
+            return self._sysfs.plain_devices()
 
     def find(self, address: PciAddress) -> PciDevice | None:
         """Return the device at an address as it is now."""
@@ -113,10 +118,15 @@ class LinuxKernel:
         self._vfio.release(now.address)
         return take_name(self._sysfs, now, name)
 
-    def vfio_group(self, vf: VirtualFunction) -> str | None:
-        """Return the node of the VF's group, or None when it is not bound to vfio-pci."""
-        with kernel_errors("looking at its IOMMU group", vf.address):
-            return self._vfio.node(self._now(vf).address)
+    def vfio_group(self, device: VirtualFunction | PlainDevice) -> str | None:
+        """Return the node of a device's group, or None when it is not bound to vfio-pci."""
+        with kernel_errors("looking at its IOMMU group", device.address):
+            return self._vfio.node(self._still_there(device).address)
+
+    def vfio_obstacle(self, device: PlainDevice) -> str | None:
+        """Tell in words what keeps a device from being given to a program."""
+        with kernel_errors("looking at its IOMMU group", device.address):
+            return self._vfio.obstacle(self._still_there(device).address)
 
     def vfio_user(self, vf: VirtualFunction) -> str | None:
         """Tell in words who has the VF's group open."""
@@ -126,10 +136,17 @@ class LinuxKernel:
         """Give the PF's interface its former name, MAC, MTU and state back."""
         restore_uplink(self._sysfs, self._still_there(pf).address, former)
 
-    def _still_there(self, device: VirtualFunction | PhysicalFunction) -> VirtualFunction | PhysicalFunction:
-        if isinstance(device, VirtualFunction):
-            return self._now(device)
-        return self._pf_now(device)
+    def _still_there(self, device: VirtualFunction | PhysicalFunction | PlainDevice) -> PciDevice:
+        match device:
+            case VirtualFunction():
+                return self._now(device)
+            case PhysicalFunction():
+                return self._pf_now(device)
+            case PlainDevice():
+                now = self.find(device.address)
+                if not isinstance(now, PlainDevice):
+                    raise DeviceGone("looking at the device", device.address, "it has left the host")
+                return now
 
     def _pf_now(self, pf: PhysicalFunction) -> PhysicalFunction:
         now = self.find(pf.address)

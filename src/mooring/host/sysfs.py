@@ -19,11 +19,12 @@ import structlog
 
 from mooring.errors import InvalidPciAddress
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice, VirtualFunction
 
 log = structlog.get_logger(__name__)
 
 _NETWORK_CLASS = "0x02"
+BRIDGE_CLASS = "0x06"
 _VIRTFN = "virtfn"
 # A VF's or sub-function's representor stands beside the PF's own interface (Linux devlink, phys_port_name).
 _REPRESENTOR = re.compile(r"(c\d+)?pf\d+(vf|sf)\d+")
@@ -73,6 +74,16 @@ class Sysfs:
                 self._skip(name, str(exc))
         return tuple(sorted(found, key=lambda pf: pf.address))
 
+    def plain_devices(self) -> tuple[PlainDevice, ...]:
+        """Return every device without SR-IOV that is no bridge, ordered by address, as far as they can be read."""
+        found = []
+        for name in os.listdir(self._devices):
+            path = f"{self._devices}/{name}"
+            with suppress(OSError, ValueError, InvalidPciAddress):
+                if not _has_sriov(path) and not _read(path, "class").startswith(BRIDGE_CLASS):
+                    found.append(_plain_device(path, PciAddress.parse(name)))
+        return tuple(sorted(found, key=lambda device: device.address))
+
     def find(self, address: PciAddress) -> PciDevice | None:
         """Return the device as it is now, or None when there is none."""
         path = f"{self._devices}/{address}"
@@ -81,12 +92,7 @@ class Sysfs:
                 return self._virtual_function(PciAddress.parse(parent), address)
             if os.path.exists(f"{path}/sriov_totalvfs"):
                 return self._physical_function(address, sorted(_virtfns(path)), {})
-            return PciDevice(
-                address=address,
-                vendor_id=_hex_id(_read(path, "vendor")),
-                product_id=_hex_id(_read(path, "device")),
-                numa_node=_numa_node(path),
-            )
+            return _plain_device(path, address)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -190,6 +196,20 @@ def _vf(path: str, name: str, index: int, family: _Family, at_home: str | None) 
         driver=_link_name(path, "driver"),
         netdev=netdev,
         elsewhere=has_interface and netdev is None,
+    )
+
+
+def _has_sriov(path: str) -> bool:
+    return os.path.exists(f"{path}/sriov_totalvfs") or os.path.exists(f"{path}/physfn")
+
+
+def _plain_device(path: str, address: PciAddress) -> PlainDevice:
+    return PlainDevice(
+        address=address,
+        vendor_id=_hex_id(_read(path, "vendor")),
+        product_id=_hex_id(_read(path, "device")),
+        numa_node=_numa_node(path),
+        driver=_link_name(path, "driver"),
     )
 
 

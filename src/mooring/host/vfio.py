@@ -1,4 +1,4 @@
-"""VFs for programs that drive them: bound to vfio-pci (Linux Documentation/driver-api/vfio.rst).
+"""VFs and other devices for programs that drive them: bound to vfio-pci (Linux Documentation/driver-api/vfio.rst).
 
 A VF keeps its queues and its mailbox as its last user left them, so it is reset on either way, and only while no driver
 has it: to reset an igbvf that is bound and down never ends.
@@ -15,11 +15,10 @@ from mooring.errors import KernelRefused, NotClean
 from mooring.host.failures import kernel_errors
 from mooring.host.kernel import VFIO
 from mooring.host.rebind import rebind, unbind
-from mooring.host.sysfs import Sysfs
+from mooring.host.sysfs import BRIDGE_CLASS, Sysfs
 from mooring.pci.address import PciAddress
 
 _NO_IOMMU = "boot with intel_iommu=on or amd_iommu=on, and see that the firmware has the IOMMU (VT-d, AMD-Vi) enabled"
-_BRIDGE_CLASS = "0x06"
 _MODPROBE_SECONDS = 30
 
 
@@ -71,9 +70,21 @@ class Vfio:
                 return f"a program that has {node} open"
         return None
 
+    def obstacle(self, address: PciAddress) -> str | None:
+        """Tell in words what keeps a device from programs; see Kernel.vfio_obstacle."""
+        driver = self._sysfs.driver(address)
+        if driver != VFIO:
+            has_it = f"driver {driver} has it" if driver else "no driver has it"
+            return f"{has_it}; keep it on {VFIO} ('driverctl set-override {address} {VFIO}')"
+        try:
+            self._own_group(address)
+        except KernelRefused as exc:
+            return str(exc)
+        return self.user_of(address)
+
     def _own_group(self, address: PciAddress) -> Path:
-        """Return the node of the group, which the VF must have for itself: who opens it can drive all that is in it."""
-        doing = f"binding {VFIO}"
+        """Return the node of the group, which a device must have for itself: who opens it drives all that is in it."""
+        doing = f"giving it to programs by {VFIO}"
         group = self._group(address)
         if group is None:
             raise KernelRefused(doing, address, errno.EOPNOTSUPP, f"the host has no IOMMU for it: {_NO_IOMMU}")
@@ -123,7 +134,7 @@ def _not_loaded(address: PciAddress, reason: str) -> KernelRefused:
 
 
 def _shares(other: Path, address: PciAddress) -> bool:
-    return other.name != str(address) and not _text(other / "class").startswith(_BRIDGE_CLASS)
+    return other.name != str(address) and not _text(other / "class").startswith(BRIDGE_CLASS)
 
 
 def _text(path: Path) -> str:

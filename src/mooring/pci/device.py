@@ -1,4 +1,4 @@
-"""PCI devices as mooring sees them: physical functions and their virtual functions."""
+"""PCI devices as mooring sees them: physical functions and their virtual functions, and devices without SR-IOV."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class PciDevice:
     def vendor_info(self) -> str:
         """Vendor and product as Nova and Neutron write them in ``pci_vendor_info``: ``8086:10ca``."""
         return f"{self.vendor_id}:{self.product_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainDevice(PciDevice):
+    """A device that is neither a PF nor a VF, nor a bridge to others: a GPU, an NVMe disk."""
+
+    driver: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

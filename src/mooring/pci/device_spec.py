@@ -9,7 +9,7 @@ from typing import Self
 
 from mooring.errors import InvalidDeviceSpec
 from mooring.pci.address_pattern import AddressGlob, AddressRegexes
-from mooring.pci.device import PciDevice, PhysicalFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice
 from mooring.pci.json_entry import Entry, check_keys, flag, hex_id, read_entries, text
 from mooring.suggestions import suggest
 
@@ -94,6 +94,15 @@ class DeviceSpec:
             )
         except ValueError as exc:
             raise InvalidDeviceSpec(written, str(exc)) from exc
+
+
+def admits_plain(specs: Iterable[DeviceSpec], device: PlainDevice) -> bool:
+    """Tell whether a device without SR-IOV may be handed to programs.
+
+    An entry with a physical network is about what makes ports present, and such a device does not.
+    """
+    spec = first_match(specs, device, None)
+    return spec is not None and spec.physical_network is None
 
 
 def first_match(specs: Iterable[DeviceSpec], device: PciDevice, parent: PhysicalFunction | None) -> DeviceSpec | None:

@@ -11,7 +11,7 @@ from mooring.errors import DeviceGone
 from mooring.host.failures import NetlinkError
 from mooring.host.kernel import VfSettings
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice, VirtualFunction
 from mooring.testing.changes import Changes, change
 from mooring.testing.igb import MAX_VFS, NO_MAC, FakeInterface, FakePf, FakeVf
 from mooring.testing.links import FakeLinks
@@ -25,7 +25,8 @@ class FakeHost:
     def __init__(self) -> None:
         self._boots = 1
         self._pfs: dict[PciAddress, FakePf] = {}
-        self._others: dict[PciAddress, PciDevice] = {}
+        self._others: dict[PciAddress, PlainDevice] = {}
+        self._opened: set[PciAddress] = set()
         self._indexes = itertools.count(2)
         self._macs = itertools.count(1)
         self._groups = itertools.count(11)
@@ -66,10 +67,22 @@ class FakeHost:
         return seen(pf)
 
     @change
-    def add_device(self, address: str, *, vendor_id: str = "1af4", product_id: str = "1000") -> PciDevice:
+    def add_device(
+        self,
+        address: str,
+        *,
+        vendor_id: str = "1af4",
+        product_id: str = "1000",
+        driver: str | None = None,
+        numa_node: int | None = None,
+    ) -> PlainDevice:
         """Plug in a device without SR-IOV."""
-        device = PciDevice(
-            address=PciAddress.parse(address), vendor_id=vendor_id, product_id=product_id, numa_node=None
+        device = PlainDevice(
+            address=PciAddress.parse(address),
+            vendor_id=vendor_id,
+            product_id=product_id,
+            numa_node=numa_node,
+            driver=driver,
         )
         self._others[device.address] = device
         return device
@@ -92,6 +105,11 @@ class FakeHost:
             (link.namespace or "", link.name, link.kind, link.mtu, link.up, link.master or "") for link in self._links
         )
         return vfs, uplinks, links
+
+    def _other(self, device: PlainDevice) -> PlainDevice:
+        if device.address not in self._others:
+            raise DeviceGone("looking at the device", device.address, "it has left the host")
+        return self._others[device.address]
 
     def _find(self, address: PciAddress) -> PciDevice | None:
         if address in self._others:

@@ -13,7 +13,7 @@ from mooring.host.resizing import resize
 from mooring.host.settings import verify_adopted, write_settings
 from mooring.host.vf_info import COUNTING_DRIVERS
 from mooring.pci.address import PciAddress
-from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
+from mooring.pci.device import PciDevice, PhysicalFunction, PlainDevice, VirtualFunction
 from mooring.testing.calls import counted
 from mooring.testing.changes import change
 from mooring.testing.host import seen
@@ -33,6 +33,11 @@ class FakeKernel(FakeVirtualLinks):
     def physical_functions(self) -> tuple[PhysicalFunction, ...]:
         """Return every card, ordered by address."""
         return tuple(seen(pf) for _, pf in sorted(self._pfs.items()))
+
+    @counted
+    def plain_devices(self) -> tuple[PlainDevice, ...]:
+        """Return every device without SR-IOV, ordered by address."""
+        return tuple(device for _, device in sorted(self._others.items()))
 
     @counted
     def find(self, address: PciAddress) -> PciDevice | None:
@@ -141,10 +146,21 @@ class FakeKernel(FakeVirtualLinks):
         return interface.seen()
 
     @counted
-    def vfio_group(self, vf: VirtualFunction) -> str | None:
-        """Return the node of the VF's group while it is bound to vfio-pci."""
-        _, fake = self._card(vf)
+    def vfio_group(self, device: VirtualFunction | PlainDevice) -> str | None:
+        """Return the node of a device's group while it is bound to vfio-pci."""
+        if isinstance(device, PlainDevice):
+            return f"/dev/vfio/{100 + device.address.bus}" if self._other(device).driver == VFIO else None
+        _, fake = self._card(device)
         return f"/dev/vfio/{fake.group}" if fake.driver == VFIO else None
+
+    @counted
+    def vfio_obstacle(self, device: PlainDevice) -> str | None:
+        """Tell in words what keeps a device from being given to a program."""
+        if (driver := self._other(device).driver) != VFIO:
+            return f"driver {driver} has it" if driver else "no driver has it"
+        if device.address in self._opened:
+            return f"a program that has {self.vfio_group(device)} open"
+        return None if self.iommu else "the host has no IOMMU for it"
 
     @counted
     def vfio_user(self, vf: VirtualFunction) -> str | None:

@@ -7,7 +7,7 @@ import errno
 from mooring.errors import DeviceGone, KernelRefused
 from mooring.host.failures import NetlinkError, kernel_errors
 from mooring.host.kernel import VFIO, Netdev
-from mooring.pci.device import PhysicalFunction, VirtualFunction
+from mooring.pci.device import PhysicalFunction, PlainDevice, VirtualFunction
 from mooring.testing.changes import change
 from mooring.testing.hands import Hands
 from mooring.testing.igb import FakeInterface, FakePf
@@ -60,6 +60,10 @@ class LendingHands(Hands):
             if fake.group_open:
                 raise NetlinkError(errno.EBUSY)
         fake.group_open = True
+
+    def open_device(self, device: PlainDevice) -> None:
+        """Let a program open the group of a device without SR-IOV."""
+        self._opened.add(device.address)
 
     def close_vfio(self, vf: VirtualFunction) -> None:
         """Let the program end."""

@@ -10,7 +10,7 @@ from mooring.attach.pool import PooledVf
 from mooring.errors import DeviceBusy, DeviceUnusable
 from mooring.host.kernel import VFIO, VFIO_NODE
 from mooring.pci.address import PciAddress
-from mooring.pci.device import VirtualFunction
+from mooring.pci.device import PlainDevice, VirtualFunction
 from mooring.rpc.messages import WantedContainer
 
 
@@ -25,6 +25,7 @@ class Holdings:
         self._kernel = devices.kernel
         self._journal = devices.journal
         self._pool = devices.pool
+        self._plain = devices.plain
         self._engine = engine
 
     def nodes_for(self, wanted: WantedContainer) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ class Holdings:
         """
         members = self._members()
         for address in wanted.devices:
-            self._assign(address, members, wanted.uuid)
+            self._assign(address, members.get(address), wanted.uuid)
         kept = [
             interface.device
             for interface in wanted.interfaces
@@ -76,14 +77,18 @@ class Holdings:
             for uuid in holders.difference(living()):
                 self.take_back(uuid)
 
-    def _assign(self, address: PciAddress, members: dict[PciAddress, PooledVf], uuid: str) -> None:
-        if address not in members:
-            raise DeviceUnusable(address, "[pci] device_spec of this host does not admit it")
-        self._group(address)
-        is_nobodys = address not in self._journal.assigned() and self._journal.holder(address) is None
-        if is_nobodys and (user := self._pool.user_of(members[address].vf)) is not None:
-            raise DeviceBusy(address, user, "end it, or name another device")
-        self._journal.assign(address, members[address].pf.address, uuid)
+    def _assign(self, address: PciAddress, member: PooledVf | None, uuid: str) -> None:
+        if member is None:
+            self._plain.named(address)
+        else:
+            self._require_unused(member)
+        self._journal.assign(address, None if member is None else member.pf.address, uuid)
+
+    def _require_unused(self, member: PooledVf) -> None:
+        self._group(member.address)
+        is_nobodys = member.address not in self._journal.assigned() and self._journal.holder(member.address) is None
+        if is_nobodys and (user := self._pool.user_of(member.vf)) is not None:
+            raise DeviceBusy(member.address, user, "end it, or name another device")
 
     def _assigned_to(self, uuid: str) -> list[PciAddress]:
         return [address for address, container in self._journal.assigned().items() if container == uuid]
@@ -92,8 +97,8 @@ class Holdings:
         return {member.address: member for member in self._pool.members()}
 
     def _group(self, address: PciAddress) -> str:
-        vf = self._kernel.find(address)
-        group = self._kernel.vfio_group(vf) if isinstance(vf, VirtualFunction) else None
+        device = self._kernel.find(address)
+        group = self._kernel.vfio_group(device) if isinstance(device, VirtualFunction | PlainDevice) else None
         if group is None:
             raise DeviceUnusable(
                 address,

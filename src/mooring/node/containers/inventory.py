@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from mooring.attach.devices import Devices
-from mooring.attach.pool import PooledPf, PooledVf, VfState, VfStatus
+from mooring.attach.plain import PlainStatus
+from mooring.attach.pool import PooledPf, VfState, VfStatus
 from mooring.config.settings import ServiceSettings
 from mooring.errors import EdgeFailure
+from mooring.host.kernel import VFIO
 from mooring.node.containers.runtime import EngineHost
+from mooring.pci.device import PciDevice
 from mooring.pci.requests import DeviceKind
 from mooring.rpc.messages import DeviceReport, DeviceState, HostFacts
 
@@ -43,16 +46,18 @@ class Inventory:
         self._kernel = devices.kernel
         self._journal = devices.journal
         self._pool = devices.pool
+        self._plain = devices.plain
 
     def boot_id(self) -> str:
         """Return the identity of this boot."""
         return self._kernel.boot_id()
 
     def devices(self) -> tuple[DeviceReport, ...]:
-        """Return the VFs and PFs that may serve containers, ordered by address."""
+        """Return the devices that may serve containers, ordered by address."""
         vfs = {status.pooled.address: self._vf(status) for status in self._pool.statuses()}
         pfs = {card.address: self._pf(card) for card in self._pool.cards()}
-        return tuple(report for _, report in sorted({**pfs, **vfs}.items()))
+        plain = {status.device.address: _plain(status) for status in self._plain.statuses()}
+        return tuple(report for _, report in sorted({**pfs, **vfs, **plain}.items()))
 
     def _vf(self, status: VfStatus) -> DeviceReport:
         member = status.pooled
@@ -67,7 +72,7 @@ class Inventory:
             physical_network=member.physical_network,
             trusted=member.trusted,
             vf_driver=member.vf_driver,
-            label=_label(member),
+            label=_label(member.vf),
             state=state,
             holder=holder,
             detail=detail,
@@ -97,7 +102,7 @@ class Inventory:
             numa_node=pf.numa_node,
             physical_network=card.physical_network,
             mac=mac,
-            label=f"label_{pf.vendor_id}_{pf.product_id}",
+            label=_label(pf),
             state=state,
             holder=holder,
             detail=detail,
@@ -114,6 +119,27 @@ def _state(status: VfStatus) -> tuple[DeviceState, str | None, str]:
     return DeviceState.UNUSABLE, None, f"{status.state.value}: {status.reason}"
 
 
-def _label(member: PooledVf) -> str:
+def _plain(status: PlainStatus) -> DeviceReport:
+    """Report a device without SR-IOV, which is for programs only."""
+    device, state = status.device, DeviceState.FREE
+    if status.container is not None:
+        state = DeviceState.HELD
+    elif status.obstacle is not None:
+        state = DeviceState.UNUSABLE
+    return DeviceReport(
+        address=device.address,
+        kind=DeviceKind.PCI,
+        vendor_id=device.vendor_id,
+        product_id=device.product_id,
+        numa_node=device.numa_node,
+        vf_driver=VFIO,
+        label=_label(device),
+        state=state,
+        holder=status.container,
+        detail=status.obstacle or "",
+    )
+
+
+def _label(device: PciDevice) -> str:
     """Name a kind of device as Nova does."""
-    return f"label_{member.vf.vendor_id}_{member.vf.product_id}"
+    return f"label_{device.vendor_id}_{device.product_id}"
