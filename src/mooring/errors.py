@@ -21,8 +21,9 @@ MooringError
 │   └── NotClean
 └── StateFileUnusable     mooring's own memory fails: what it cannot write down, it must not do
 
-Each class composes its own sentence: what failed, on which device or port, why, and what to do next. ``code`` is
-part of the interface: programs may rely on it, so it is never renamed.
+Each class composes its own sentence: what failed, on which device or port, why, and what to do next. That sentence is
+for operators and for the log. Users of the service are told ``public``, which leaves out what neighbours answer, where
+they are and as whom they are asked. ``code`` is part of the interface: programs may rely on it, so it is never renamed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class MooringError(Exception):
     """The root of all errors that mooring raises on purpose."""
 
     code: ClassVar[str] = "error"
+
+    @property
+    def public(self) -> str:
+        """The sentence for users of the service, who are not to see its insides."""
+        return str(self)
 
 
 class InvalidInput(MooringError):
@@ -386,6 +392,11 @@ class NeutronUnreachable(EdgeFailure):
         self.doing = doing
         super().__init__(f"{doing}: Neutron did not answer ({cause}); try again when it does")
 
+    @property
+    def public(self) -> str:
+        """Name no address and no account."""
+        return f"{self.doing}: Neutron does not answer; try again later"
+
 
 class NeutronRefused(EdgeFailure):
     """Neutron answered with an HTTP error."""
@@ -422,6 +433,11 @@ class EngineUnreachable(EdgeFailure):
         self.url = url
         super().__init__(f"Docker does not answer on {url}: {cause}; start it, or set [DEFAULT] docker_url")
 
+    @property
+    def public(self) -> str:
+        """Name no address and no account."""
+        return "Docker does not answer on the container's host; try again later"
+
 
 class EngineRefused(EdgeFailure):
     """The container engine answered with an error: its own words say which."""
@@ -442,6 +458,11 @@ class DatabaseUnavailable(EdgeFailure):
         self.cause = cause
         super().__init__(f"the database does not answer ({cause}); try again when it does")
 
+    @property
+    def public(self) -> str:
+        """Name no address and no account."""
+        return "the service's database does not answer; try again later"
+
 
 class BusUnavailable(EdgeFailure):
     """The message bus, or who was called over it, does not answer."""
@@ -451,6 +472,11 @@ class BusUnavailable(EdgeFailure):
     def __init__(self, doing: str, cause: str) -> None:
         self.doing, self.cause = doing, cause
         super().__init__(f"{doing}: no answer over the message bus ({cause}); try again later")
+
+    @property
+    def public(self) -> str:
+        """Name no address and no account."""
+        return f"{self.doing}: no answer over the message bus; try again later"
 
 
 class ServiceUnreachable(EdgeFailure):
@@ -482,3 +508,8 @@ class StateFileUnusable(MooringError):
     def __init__(self, path: object, problem: str, remedy: str) -> None:
         self.path, self.problem = str(path), problem
         super().__init__(f"mooring's state file {path} cannot be used: {problem}; {remedy}")
+
+    @property
+    def public(self) -> str:
+        """Name no file."""
+        return "mooring cannot write on the container's host; the log there says why"

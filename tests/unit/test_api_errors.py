@@ -55,6 +55,8 @@ def test_an_error_is_told_in_its_own_words_with_the_request_to_ask_about() -> No
     [
         errors.DatabaseUnavailable("connection to db7.internal as mooring refused"),
         errors.NeutronUnreachable("reading port p1", "connection to http://db7.internal:9696 as mooring refused"),
+        errors.BusUnavailable("listing images", "OperationalError: amqp://db7.internal:5672 refused mooring"),
+        errors.EngineUnreachable("tcp://db7.internal:2375", "connection refused"),
         errors.StateFileUnusable("/var/lib/mooring/secret", "disk full", "free some"),
         errors.KernelRefused("setting", "0000:00:00.1", 5),
     ],

@@ -357,8 +357,10 @@ def test_neutron_away_during_a_creation_is_waited_for_and_given_up_in_time(world
     world.settle()
     waiting = world.now(first)
     assert waiting.status is Status.CREATING
-    assert "Neutron did not answer" in (waiting.status_detail or "")
+    assert f"reserving port {ports[0].id}" in str(waiting.status_detail)
+    assert str(waiting.status_detail).endswith(": Neutron does not answer; try again later")
     assert ("reserve_port", "Error") in world.events(first)
+    assert "the fake is switched off" in str(world.store.action(first.uuid, str(waiting.action)).events)
 
     world.clock.pass_(minutes=2)
     world.settle()
@@ -373,7 +375,9 @@ def test_neutron_away_during_a_creation_is_waited_for_and_given_up_in_time(world
     world.clock.pass_(minutes=6)
     world.settle()
     assert world.now(second).status is Status.ERROR
-    assert "Neutron did not answer" in (world.message(second) or "")
+    assert "Neutron does not answer" in (world.message(second) or "")
+    # Where Neutron is, and what it said, stands in the log and in what administrators see of the steps.
+    assert "switched off" not in f"{world.now(second).status_reason} {world.message(second)}"
     world.neutron.unreachable = False
     world.come_to_rest()
     assert world.is_as_left(ports[1])

@@ -379,7 +379,7 @@ def test_neutron_away_delays_a_deletion_and_is_waited_for_as_long_as_it_takes(wo
         world.clock.pass_(minutes=5)
         world.settle()
     assert world.now(container).status is Status.DELETING
-    assert "Neutron did not answer" in (world.now(container).status_detail or "")
+    assert "Neutron does not answer" in (world.now(container).status_detail or "")
 
     world.neutron.unreachable = False
     world.come_to_rest()

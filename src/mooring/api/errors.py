@@ -86,13 +86,7 @@ def told(error: MooringError, request_id: str) -> Envelope:
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return told_crash(request_id)
-    # Their causes may name hosts and accounts.
-    if isinstance(error, errors.DatabaseUnavailable):
-        return _envelope(status, error.code, "the service's database does not answer; try again later", request_id)
-    if isinstance(error, errors.NeutronUnreachable):
-        sentence = f"{error.doing}: Neutron does not answer; try again later"
-        return _envelope(status, error.code, sentence, request_id)
-    return _envelope(status, error.code, str(error), request_id)
+    return _envelope(status, error.code, error.public, request_id)
 
 
 def told_http(error: HTTPException, request_id: str) -> Envelope:

@@ -99,7 +99,7 @@ class Changes:
         except Outdated:
             raise
         except MooringError as exc:
-            self._finish(action.container, action.request_id, str(exc))
+            self._finish(action.container, action.request_id, exc.public)
             raise
         if changed.action != action.request_id:
             self._finish(action.container, action.request_id, None)

@@ -49,7 +49,7 @@ class Record:
     def fail(self, container: Container, error: MooringError) -> None:
         """Write down that what was asked for has failed, and why."""
         if container.action is not None:
-            self._store.finish_action(container.uuid, container.action, now=self._clock(), message=str(error))
+            self._store.finish_action(container.uuid, container.action, now=self._clock(), message=error.public)
 
 
 def may_pass(error: MooringError) -> bool:

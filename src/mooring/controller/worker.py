@@ -175,7 +175,7 @@ class Worker:
                 raise
             # Another host may do; the next binding starts from what Neutron has now.
             self._record.tell(container, Step.BIND, self._clock(), exc)
-            return self._save(steps.refused(steps.with_interface(container, bound), container.host or "", str(exc)))
+            return self._save(steps.refused(steps.with_interface(container, bound), container.host or "", exc.public))
         return self._keep(container, bound)
 
     def _keep(self, container: Container, interface: Interface) -> Container:
@@ -234,10 +234,10 @@ class Worker:
         waited = now - self._record.since(container)
         if step not in _MAY_FAIL or (may_pass(error) and waited < PATIENCE):
             pause = min(max(waited, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-            self._store.save(replace(container, status_detail=str(error), due_at=now + pause))
+            self._store.save(replace(container, status_detail=error.public, due_at=now + pause))
             return None
         self._record.fail(container, error)
-        return self._save(steps.failed(container, str(error)))
+        return self._save(steps.failed(container, error.public))
 
     def _is_down(self, host: str) -> bool:
         try:

@@ -276,4 +276,4 @@ class Operations:
             error = next(filter(None, map(self._bound_ports.refusal_of, ports)), error)
         log.warning("operation.failed", container=work.uuid, verb=work.wanted.operation.verb.value, error=str(error))
         elsewhere = not isinstance(error, (EngineRefused, PortUnusable, InvalidInput, ContainerNotFound))
-        return Failure(kind=FailureKind.REFUSED if elsewhere else FailureKind.FAILED, message=str(error))
+        return Failure(kind=FailureKind.REFUSED if elsewhere else FailureKind.FAILED, message=error.public)
