@@ -10,7 +10,7 @@ MooringError
 │   ├── OperationRefused
 │   ├── UnsupportedVnicType
 │   ├── ContainerNotFound, HostNotFound, ActionNotFound, NameAmbiguous, NameTaken, WrongState
-│   ├── NoValidHost, QuotaExceeded, PolicyForbids
+│   ├── NoValidHost, NoRoom, QuotaExceeded, PolicyForbids
 │   └── ClaimLost, Outdated   somebody else was faster: look again, and decide anew
 ├── EdgeFailure           a neighbour failed; asking again may help
 │   ├── KernelRefused, DeviceGone, SwitchRefused
@@ -291,6 +291,19 @@ class NoValidHost(Refused):
     def __init__(self, reasons: str) -> None:
         self.reasons = reasons
         super().__init__(f"no valid host: {reasons}")
+
+
+class NoRoom(Refused):
+    """A container is to grow by more than its host has left."""
+
+    code = "no-room"
+
+    def __init__(self, what: str, *, wanted: float, free: float) -> None:
+        self.what, self.wanted, self.free = what, wanted, free
+        super().__init__(
+            f"the container's host has no room for that: {wanted:g} {what} wanted, {max(free, 0):g} to be had there; "
+            "ask for less, or create the container anew"
+        )
 
 
 class QuotaExceeded(Refused):

@@ -84,7 +84,18 @@ class Crash(BaseException):
 
 
 WRITES = frozenset(
-    {"save", "claim", "remove", "take_due", "note_host", "start_action", "finish_action", "add_event", "service_id"}
+    {
+        "save",
+        "grow",
+        "claim",
+        "remove",
+        "take_due",
+        "note_host",
+        "start_action",
+        "finish_action",
+        "add_event",
+        "service_id",
+    }
 )
 
 

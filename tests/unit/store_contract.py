@@ -29,6 +29,7 @@ from store_world import (
     owners,
     pf,
     race,
+    resized,
     vf,
 )
 
@@ -43,6 +44,7 @@ from mooring.errors import (
     HostNotFound,
     InvalidRequest,
     NameTaken,
+    NoRoom,
     OperationRefused,
     Outdated,
     PortBusy,
@@ -410,6 +412,34 @@ class ClaimContract:
         with pytest.raises(ClaimLost, match="promised"):
             claim(store, late, capacity=capacity)
         assert store.container(late.uuid) == late
+
+    @pytest.mark.parametrize(
+        ("capacity", "more", "words"),
+        [
+            (Capacity(cpus=3), {"cpu": 2.5}, "2.5 processors wanted, 2 to be had"),
+            (Capacity(memory_mib=1100), {"memory_mib": 600}, "600 MiB of memory wanted, 588 to be had"),
+            (Capacity(disk_gib=5), {"disk_gib": 6}, "6 GiB of disk wanted, 5 to be had"),
+        ],
+    )
+    def test_a_container_grows_as_far_as_its_host_has_room(
+        self, store: Store, capacity: Capacity, more: dict[str, Any], words: str
+    ) -> None:
+        note_host(store)
+        claim(store, added(store))
+        ours = claim(store, added(store))
+
+        with pytest.raises(NoRoom, match=words):
+            store.grow(resized(ours, **more), capacity=capacity)
+        assert store.container(ours.uuid) == ours
+        assert store.grow(resized(ours, **more), capacity=Capacity()).revision == ours.revision + 1
+
+    def test_a_container_may_shrink_on_a_host_that_has_promised_too_much(self, store: Store) -> None:
+        note_host(store)
+        ours = claim(store, added(store, cpu=4, memory_mib=512))
+
+        smaller = store.grow(resized(ours, cpu=3, memory_mib=400), capacity=Capacity(cpus=2, memory_mib=100))
+
+        assert (smaller.spec.cpu, store.host("node1").used_cpus) == (3, 3)
 
     def test_a_container_that_grows_by_a_device_does_not_count_twice(self, store: Store) -> None:
         note_host(store, devices=[vf(0)])
@@ -896,6 +926,15 @@ class RaceContract:
         placed = race(*(partial(claim, store, each, capacity=Capacity(cpus=3)) for each in accepted))
         assert [type(each) for each in placed].count(ClaimLost) == 2
         assert store.host("node1").used_cpus == 3
+
+    def test_those_who_grow_at_once_do_not_outgrow_their_host(self, store: Store) -> None:
+        note_host(store)
+        placed = [claim(store, added(store, cpu=1.0)) for _ in range(RIVALS)]
+
+        results = race(*(partial(store.grow, resized(each, cpu=2.0), capacity=Capacity(cpus=19)) for each in placed))
+
+        assert [type(each) for each in results].count(NoRoom) == RIVALS - 3
+        assert store.host("node1").used_cpus == 19
 
     def test_one_of_many_with_a_name_that_is_to_be_unique_is_accepted(self, store: Store) -> None:
         rivals = [container(project=f"p{number % 3}") for number in range(RIVALS)]

@@ -142,6 +142,11 @@ def claim(
     return store.claim(container, host=store.host(host), picks=picks, capacity=capacity or Capacity())
 
 
+def resized(container: Container, **limits: object) -> Container:
+    """Return a container that asks for more or less of its host."""
+    return replace(container, spec=container.spec.model_copy(update=limits))
+
+
 def owners(store: Store, host: str = "node1") -> dict[str, str | None]:
     return {str(device.report.address): device.container for device in store.devices(host)}
 

@@ -17,6 +17,7 @@ from mooring.errors import (
     NameAmbiguous,
     NameTaken,
     NeutronUnreachable,
+    NoRoom,
     PortBusy,
     QuotaExceeded,
     WrongState,
@@ -221,6 +222,24 @@ def test_a_change_keeps_to_quotas_and_unique_names() -> None:
     with pytest.raises(NameTaken, match="second"):
         world.lifecycle.update(world.caller(), "first", ContainerChange(name="second"))
     assert world.now(container).spec == container.spec
+
+
+def test_a_container_does_not_outgrow_its_host(world: World, node: FakeNode) -> None:
+    container = world.running()
+    whole = world.store.host(str(container.host)).facts
+    for change, words in (
+        (ContainerChange(cpu=whole.cpus + 1), f"{whole.cpus + 1} processors wanted, {whole.cpus} to be had"),
+        (ContainerChange(memory_mib=whole.memory_mib + 1), "MiB of memory wanted"),
+    ):
+        with pytest.raises(NoRoom, match=words):
+            world.lifecycle.update(world.caller(), container.uuid, change)
+    assert world.now(container).spec == container.spec
+    assert len(node.carried_out) == 1
+
+    world.lifecycle.update(world.caller(), container.uuid, ContainerChange(cpu=whole.cpus))
+    world.settle()
+
+    assert node.containers[container.uuid].spec.cpu == whole.cpus
 
 
 # Ports of running containers

@@ -41,7 +41,7 @@ HTTP_STATUS: Final[Mapping[type[MooringError], HTTPStatus]] = {
     **dict.fromkeys(
         (
             *(errors.NameAmbiguous, errors.NameTaken, errors.WrongState, errors.NoNetwork),
-            *(errors.NoValidHost, errors.ClaimLost, errors.Outdated),
+            *(errors.NoValidHost, errors.NoRoom, errors.ClaimLost, errors.Outdated),
         ),
         HTTPStatus.CONFLICT,
     ),

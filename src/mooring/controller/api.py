@@ -95,7 +95,7 @@ class Lifecycle(Protocol):
         ...
 
     def update(self, caller: Caller, key: str, change: ContainerChange) -> Container:
-        """Change a container's name, limits or healing. Raises NameTaken, QuotaExceeded."""
+        """Change a container's name, limits or healing. Raises NameTaken, QuotaExceeded, NoRoom."""
         ...
 
     def delete(

@@ -61,15 +61,18 @@ class Changes:
         *,
         allowed: str | None = None,
         everywhere: bool = False,
+        save: Callable[[Container], Container] | None = None,
     ) -> Container:
         """Change a container if that is ``allowed``, and return it; look at it anew if it was changed meanwhile.
 
-        Raises what ``change`` does, ContainerNotFound, NameAmbiguous, WrongState, PortBusy, and Outdated at last.
+        ``save`` is for changes that are written in another way than ``Containers.save`` does. Raises what it and
+        ``change`` do, ContainerNotFound, NameAmbiguous, WrongState, PortBusy, and Outdated at last.
         """
+        allowed, save = allowed or verb.value, save or self._store.save
         for _ in range(_TRIES - 1):
             with suppress(Outdated):
-                return self._apply(caller, key, verb, change, allowed=allowed or verb.value, everywhere=everywhere)
-        return self._apply(caller, key, verb, change, allowed=allowed or verb.value, everywhere=everywhere)
+                return self._apply(caller, key, verb, change, allowed=allowed, everywhere=everywhere, save=save)
+        return self._apply(caller, key, verb, change, allowed=allowed, everywhere=everywhere, save=save)
 
     def _apply(
         self,
@@ -80,13 +83,14 @@ class Changes:
         *,
         allowed: str,
         everywhere: bool,
+        save: Callable[[Container], Container],
     ) -> Container:
         container = find_container(self._store, caller, key, everywhere=everywhere)
         check_idle(container, verb, allowed=allowed)
         now = self._clock()
         changed = replace(change(container), due_at=now, updated_at=now)
         with self._recorded(action_of(caller, container, verb, now), container, changed):
-            saved = self._store.save(changed)
+            saved = save(changed)
         self._wake()
         return saved
 

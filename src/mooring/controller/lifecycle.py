@@ -17,6 +17,7 @@ from mooring.controller.changes import Changes, action_of, check_idle
 from mooring.controller.clock import Clock, utc_now
 from mooring.controller.finding import find_container
 from mooring.controller.interfaces import InterfaceReader, check_apart
+from mooring.controller.room import HostRoom
 from mooring.db.api import Event, Resource, Store
 from mooring.errors import InvalidRequest, NameTaken, QuotaExceeded
 from mooring.neutron.api import Neutron
@@ -45,6 +46,7 @@ class ContainerLifecycle:
         self._settings = settings
         self._reader = InterfaceReader(neutron=neutron, hosts=store, default_vnic_type=settings.default_vnic_type)
         self._changes = Changes(store=store, wake=wake, clock=clock)
+        self._room = HostRoom(store=store, settings=settings.scheduler)
         self._wake = wake
         self._clock = clock
 
@@ -146,7 +148,7 @@ class ContainerLifecycle:
         """Change a container's name, limits or healing; see Lifecycle."""
         container = find_container(self._store, caller, key)
         self._check_name(container, change.name)
-        self._check_room(container, change)
+        self._check_quota(container, change)
         wanted = {
             "name": change.name,
             "cpu": change.cpu,
@@ -161,7 +163,7 @@ class ContainerLifecycle:
                 return container
             return steps.told(container, Verb.UPDATE, action=caller.request_id)
 
-        return self._changes.apply(caller, key, Verb.UPDATE, updated)
+        return self._changes.apply(caller, key, Verb.UPDATE, updated, save=self._room.save)
 
     def _check_name(self, container: Container, name: str | None) -> None:
         if name is None or not self._settings.unique_names:
@@ -171,7 +173,7 @@ class ContainerLifecycle:
             if other.uuid != container.uuid and other.spec.name == name:
                 raise NameTaken(name, other.uuid)
 
-    def _check_room(self, container: Container, change: ContainerChange) -> None:
+    def _check_quota(self, container: Container, change: ContainerChange) -> None:
         """Raise QuotaExceeded when a container is to grow by more than its project may have."""
         limits, used = self._limits(container.project_id), self._store.usage(container.project_id)
         amounts: tuple[tuple[Resource, float | None, float], ...] = (

@@ -183,6 +183,14 @@ class Containers(Protocol):
         """
         ...
 
+    def grow(self, container: Container, *, capacity: Capacity) -> Container:
+        """Write a container that is on a host as ``save`` does, if there is room there for what it asks more of.
+
+        Raises NoRoom when the host's containers, this one among them, would be promised more of that than ``capacity``;
+        what it asks no more of than before is not looked at. Raises what ``save`` does.
+        """
+        ...
+
     def claim(
         self, container: Container, *, host: Host, picks: Mapping[str, ClaimedDevice], capacity: Capacity
     ) -> Container:

@@ -1,4 +1,4 @@
-"""Claims: a container gets a host and all its devices there, or nothing.
+"""Claims: a container gets a host and all its devices there, or nothing; and more of its host, if there is more.
 
 Whoever claims on a host locks the host's row first, and so does who writes what a node reports. Everything that decides
 (the operator's word, what is promised, whose a device and its relatives are) is read after that, under READ COMMITTED,
@@ -17,13 +17,18 @@ from sqlalchemy import Connection, bindparam, select
 from mooring.container.model import ClaimedDevice, Container
 from mooring.db import owners
 from mooring.db.api import Capacity, Host
-from mooring.db.containers import write_if_unchanged
-from mooring.db.tables import hosts
+from mooring.db.containers import save, write_if_unchanged
+from mooring.db.tables import containers, hosts
 from mooring.db.usage import used_on
-from mooring.errors import ClaimLost
+from mooring.errors import ClaimLost, NoRoom
 
 _LOCK: Final = (
     select(hosts.c.disabled, hosts.c.forced_down).where(hosts.c.id == bindparam("host")).with_for_update(key_share=True)
+)
+
+_LOCK_NAMED: Final = select(hosts.c.id).where(hosts.c.name == bindparam("host")).with_for_update(key_share=True)
+_ASKED: Final = select(containers.c.cpu, containers.c.memory_mib, containers.c.disk_gib).where(
+    containers.c.id == bindparam("container")
 )
 
 
@@ -38,6 +43,23 @@ def claim(
         if not owners.take(db, container, request, device, host_row=host.row):
             raise ClaimLost(host.name, device.address)
     return placed
+
+
+def grow(db: Connection, container: Container, *, capacity: Capacity) -> Container:
+    """See Containers."""
+    db.execute(_LOCK_NAMED, {"host": container.host})
+    before = db.execute(_ASKED, {"container": container.row}).one_or_none()
+    saved = save(db, container)
+    used = used_on(db, container.host or "")
+    spec = container.spec
+    for what, limit, wanted, had, total in (
+        ("processors", capacity.cpus, spec.cpu, before and before.cpu, used.cpu),
+        ("MiB of memory", capacity.memory_mib, spec.memory_mib, before and before.memory_mib, used.memory_mib),
+        ("GiB of disk", capacity.disk_gib, spec.disk_gib or 0, before and before.disk_gib, used.disk_gib),
+    ):
+        if wanted > (had or 0) and total > limit:
+            raise NoRoom(what, wanted=wanted, free=limit - (float(total) - wanted))
+    return saved
 
 
 def _lock_willing_host(db: Connection, host: Host) -> None:

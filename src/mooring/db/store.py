@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, text
 
 from mooring.db.candidates import candidates
-from mooring.db.claims import claim
+from mooring.db.claims import claim, grow
 from mooring.db.containers import (
     add_container,
     container,
@@ -80,6 +80,7 @@ class SqlStore:
     find_containers = _reads(find_containers)
     containers = _reads(search)
     save = _writes(save)
+    grow = _writes(grow)
     claim = _writes(claim)
     remove = _writes(remove)
     take_due = _writes(take_due)
