@@ -75,6 +75,19 @@ def test_a_container_on_a_port_is_accepted_and_tells_where_it_is(service: Servic
     }
 
 
+def test_what_the_image_says_is_shown_where_its_owner_said_nothing(service: Service) -> None:
+    own = service.create(command=["sleep", "600"])
+    images = service.create(command=[])
+    assert (images["command"], images["entrypoint"]) == (None, None)
+    for uuid in (own["uuid"], images["uuid"]):
+        service.put(uuid, Status.RUNNING, command=("nginx", "-g"), entrypoint=("/entrypoint.sh",))
+
+    shown = [service.api.get(f"/v1/containers/{each['uuid']}").json for each in (own, images)]
+
+    assert [each["command"] for each in shown] == [["sleep", "600"], ["nginx", "-g"]]
+    assert [each["entrypoint"] for each in shown] == [["/entrypoint.sh"], ["/entrypoint.sh"]]
+
+
 def test_the_id_of_the_request_is_the_actions(service: Service) -> None:
     response = service.api.post("/v1/containers", json={"image": "cirros", "nets": [{"port": service.add_port().id}]})
     request_id = response.headers["X-Openstack-Request-Id"]

@@ -224,6 +224,21 @@ def test_a_change_keeps_to_quotas_and_unique_names() -> None:
     assert world.now(container).spec == container.spec
 
 
+def test_what_an_image_runs_is_known_as_soon_as_its_container_is_there(world: World, node: FakeNode) -> None:
+    del node
+    container = world.running(image="nginx")
+    told = world.running(world.add_port(), command=("sleep", "5"), entrypoint=("sh",))
+
+    assert (world.now(container).command, world.now(container).entrypoint) == (("serve", "nginx"), None)
+    assert world.now(container).spec.command is None
+    assert (world.now(told).command, world.now(told).entrypoint) == (("sleep", "5"), ("sh",))
+
+    world.lifecycle.rebuild(world.caller(), container.uuid, image="caddy", image_driver=None)
+    world.come_to_rest()
+
+    assert world.now(container).command == ("serve", "caddy")
+
+
 def test_a_container_does_not_outgrow_its_host(world: World, node: FakeNode) -> None:
     container = world.running()
     whole = world.store.host(str(container.host)).facts

@@ -108,7 +108,8 @@ class Container:
     that nothing is left there. ``operation`` is for the node as soon as ``is_given``; ``done`` is the number of the
     last one that it has confirmed. ``action`` is the request that ``operation`` serves. ``is_going`` says that it is to
     be deleted. ``tried`` are hosts that refused it, with the reason. ``due_at`` is when a controller must look at it,
-    None when there is nothing for one to do. ``runtime_id`` is Docker's. Times are UTC.
+    None when there is nothing for one to do. ``runtime_id`` is Docker's, ``command`` and ``entrypoint`` are what Docker
+    runs it with: the image's, where its owner asked for none. Times are UTC.
     """
 
     uuid: str
@@ -133,6 +134,8 @@ class Container:
     tried: Mapping[str, str] = field(default_factory=dict)
     due_at: datetime | None = None
     runtime_id: str | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
     started_at: datetime | None = None
     updated_at: datetime | None = None
 

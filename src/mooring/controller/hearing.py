@@ -105,6 +105,8 @@ def _seen(container: Container, report: ContainerReport, lost: Collection[PciAdd
         container,
         status_detail=report.detail,
         runtime_id=report.runtime_id or container.runtime_id,
+        command=report.command if report.runtime_id else container.command,
+        entrypoint=report.entrypoint if report.runtime_id else container.entrypoint,
         started_at=report.started_at or container.started_at,
     )
     if container.is_awaited:

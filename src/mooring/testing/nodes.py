@@ -92,7 +92,7 @@ class _Known:
 
 @dataclass
 class FakeNode:
-    """The node of one host: NodeEnd, and in ``sync`` the node's side of ControllerEnd.
+    """The node of one host: NodeEnd, and in ``sync`` the node's side of ControllerEnd. Its images run ``serve IMAGE``.
 
     ``containers`` is what the engine has. ``refusal`` is why the host can serve nobody at the moment, ``failure`` why
     operations fail that would fail anywhere, ``sticks`` why containers cannot be taken away. While ``is_away`` it
@@ -301,6 +301,8 @@ class FakeNode:
             runtime_id=f"docker-{uuid}",
             started_at=container.started_at,
             health=container.health,
+            command=container.spec.command or ("serve", container.spec.image),
+            entrypoint=container.spec.entrypoint,
             attached=container.ports,
             done=done,
         )
