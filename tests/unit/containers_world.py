@@ -158,10 +158,12 @@ class World:
         )
 
     def settle(self) -> None:
-        """Let the agent sync until it has told all and nothing more is to be done."""
+        """Let the agent sync until it has told all and nothing more is to be done; then what is owed is told."""
         for _ in range(3):
             with suppress(BusUnavailable):
                 self.agent.sync()
+        self.host.core.reconciler.sweep()
+        self.host.core.settlement.settle()
 
     def restart(self) -> None:
         """Kill the daemon and start it anew."""

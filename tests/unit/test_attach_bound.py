@@ -55,6 +55,7 @@ def test_a_containers_life_asks_and_tells_neutron_nothing(world: World, vnic_typ
     assert lease.device == (None if vnic_type == "normal" else VF_2)
     assert world.neutron.calls == []
     world.neutron.unreachable = False
+    world.core.round()
     assert world.neutron.now(port.id) == port
     assert world.unclean() == []
 
@@ -75,6 +76,7 @@ def test_a_whole_card_is_lent_whose_mac_the_port_has_taken_over(world: World) ->
     assert running(world, port).device == PF
 
     world.end()
+    world.core.round()
     assert world.unclean() == []
 
 
@@ -104,6 +106,44 @@ def test_the_device_is_reported_up_as_every_other(world: World) -> None:
     world.core.round()
 
     assert world.neutron.now(port.id).status == "ACTIVE"
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["runs-on", "restarted"])
+def test_its_end_is_reported_though_the_port_stays_bound_as_soon_as_neutron_listens(
+    world: World, *, is_restarted: bool
+) -> None:
+    port = world.bound_port()
+    running(world, port)
+    world.core.round()
+    world.neutron.bus_unreachable = True
+    world.end()
+    world.core.round()
+    assert world.neutron.now(port.id).status == "ACTIVE"
+
+    if is_restarted:
+        world.kill()
+        world.start()
+    world.neutron.bus_unreachable = False
+    world.core.round()
+
+    now = world.neutron.now(port.id)
+    assert (now.status, now.host, now.device_id) == ("DOWN", port.host, port.device_id)
+    assert world.core.devices.journal.debts() == ()
+
+
+def test_a_port_that_is_in_a_container_again_is_not_reported_down(world: World) -> None:
+    port = world.bound_port()
+    running(world, port)
+    world.core.round()
+    world.neutron.bus_unreachable = True
+    world.end()
+    running(world, port)
+
+    world.neutron.bus_unreachable = False
+    world.core.round()
+
+    assert world.neutron.now(port.id).status == "ACTIVE"
+    assert world.core.devices.journal.debts() == ()
 
 
 def test_a_port_that_is_bound_to_another_host_is_refused(world: World) -> None:
@@ -267,7 +307,7 @@ def test_garbage_collection_ends_what_no_container_has_and_leaves_the_port(world
 
     deeds = collector.collect(dry_run=False)
 
-    assert [(deed.kind.value, deed.failure) for deed in deeds] == [("end attachment", "")]
+    assert [(deed.kind.value, deed.failure) for deed in deeds] == [("end attachment", ""), ("pay debt", "")]
     assert (world.neutron.now(port.id).host, world.neutron.now(idle.id).host) == (HOST, HOST)
     assert world.unclean() == []
 
@@ -281,6 +321,7 @@ def test_a_journal_of_the_second_form_has_no_ports_that_others_bound(tmp_path: P
         body = json.loads(TypeAdapter(Lease).dump_json(a_lease()))
         del body["is_bound"]
         db.execute("UPDATE lease SET body = ?", (json.dumps(body),))
+        db.execute("DROP TABLE assignment")
         db.execute("PRAGMA user_version=2")
 
     journal = Journal(path)

@@ -76,10 +76,14 @@ _BASELINE: Final = TypeAdapter(Baseline)
 
 
 class DebtKind(StrEnum):
-    """What Neutron is owed for a port whose attachment has ended."""
+    """What Neutron is owed for a port whose attachment has ended.
+
+    REPORT_DOWN is all for a port that somebody else has bound, and will unbind: its device is down.
+    """
 
     UNBIND = "unbind"
     DELETE = "delete"
+    REPORT_DOWN = "report-down"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

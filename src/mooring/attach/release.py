@@ -103,13 +103,19 @@ class Releaser:
     def _forget(self, lease: Lease, owed: Debt | None, *, quarantine: str | None) -> None:
         """Forget the lease, and settle with Neutron now if Neutron is there, later if it is not."""
         debt = self._journal.end(lease, owed=owed, quarantine=quarantine)
-        if debt is not None:
+        if owed is not None and owed.kind is DebtKind.REPORT_DOWN:
+            self._settlement.nudge()
+        elif debt is not None:
             self._settlement.pay(debt)
 
     def _owed(self, lease: Lease, reached: LeaseStep, *, doubtful: bool) -> Debt | None:
         """Return what Neutron is owed for an attachment that has come as far as ``reached``."""
         if lease.is_bound:
-            return None
+            is_reported = self._drivers[lease.driver].reports_status and reached in (
+                LeaseStep.READY,
+                LeaseStep.RELEASING,
+            )
+            return Debt(kind=DebtKind.REPORT_DOWN, port=lease.port, former=lease.former) if is_reported else None
         if reached is LeaseStep.LEASED and not lease.created:
             # A port that was taken over before an earlier attachment of this host's was settled is still bound to that.
             is_taken_over = lease.former.host == self._host and lease.former.device_owner == lease.device_owner

@@ -61,7 +61,7 @@ class Settlement:
 
     def debt_of(self, port_id: str) -> DebtEntry | None:
         """Return what is owed for a port, if something is; raise PortBusy when it is the port's deletion."""
-        for entry in self._journal.debts():
+        for entry in self._bills():
             if entry.debt.port.id == port_id:
                 if entry.debt.kind is DebtKind.DELETE:
                     raise PortBusy(port_id, "its own deletion, which Neutron has not confirmed yet")
@@ -123,7 +123,7 @@ class Settlement:
         """Pay all debts, and report every ready attachment whose port's status is not what its device is."""
         with self._round:
             # Silence may be about one port only: what was tried least often comes first, and all have their turn.
-            paid = self._pay_all(sorted(self._journal.debts(), key=lambda entry: entry.attempts))
+            paid = self._pay_all(sorted(self._bills(), key=lambda entry: entry.attempts))
             # Paid in every round for long enough, so that no request of ours can be under way still.
             for debt_id in self._doubts.seen((entry.id for entry in paid if entry.debt.doubtful), for_s=_DOUBT_S):
                 self._journal.paid(debt_id)
@@ -140,9 +140,13 @@ class Settlement:
             self.nudge()
             return
         try:
-            self._pay_all(entry for entry in self._journal.debts() if entry.id == debt_id)
+            self._pay_all(entry for entry in self._bills() if entry.id == debt_id)
         finally:
             self._round.release()
+
+    def _bills(self) -> list[DebtEntry]:
+        """Return the debts that are paid one by one; what is owed of devices goes with the other reports."""
+        return [entry for entry in self._journal.debts() if entry.debt.kind is not DebtKind.REPORT_DOWN]
 
     def _pay_all(self, entries: Iterable[DebtEntry]) -> list[DebtEntry]:
         """Pay debts in their order, and stop when Neutron does not answer one: it would not answer the next.
@@ -183,24 +187,29 @@ class Settlement:
     def _report(self) -> None:
         """Report devices that are up and whose ports are not ACTIVE, and those that are down and whose ports are.
 
-        Down is also one whose port was set down, as neutron-sriov-nic-agent has it. Nothing is reported before the
-        devices were looked at.
+        Down is also one whose port was set down, as neutron-sriov-nic-agent has it, and one that has gone from a port
+        which stays bound. Nothing is reported before the devices were looked at.
         """
         dark, lost = self._dark, self._lost
-        if self._bus is None or lost is None:
+        if lost is None:
             return
-        ours = [lease for lease in self._journal.leases() if self._is_ours_to_report(lease)]
+        leases = self._journal.leases()
+        ours = [lease for lease in leases if self._is_ours_to_report(lease)]
         waiting = [lease for lease in ours if lease.id not in dark | lost and _waits_for_active(lease)]
         # What keeps a port from becoming ACTIVE may be no business of ours: Neutron is not asked about it all the time.
         up = [lease for lease in waiting if lease.attachment in self._awaited or self._reported.is_due(lease.id)]
         down = [lease for lease in ours if lease.port.status == ACTIVE and (lease.id in lost or _is_set_down(lease))]
-        if not up and not down:
-            return
-        try:
-            self._bus.report_devices(self._host, up=_port_ids(up), down=_port_ids(down))
-        except EdgeFailure as exc:
-            log.warning("ports.not-reported", ports=_port_ids((*up, *down)), error=str(exc))
-            return
+        gone = [entry for entry in self._journal.debts() if entry.debt.kind is DebtKind.REPORT_DOWN]
+        # A port that is in a container again is reported as what it is there.
+        idle = {entry.debt.port.id for entry in gone} - {lease.port.id for lease in leases}
+        if self._bus is not None and (up or down or idle):
+            try:
+                self._bus.report_devices(self._host, up=_port_ids(up), down=[*_port_ids(down), *sorted(idle)])
+            except EdgeFailure as exc:
+                log.warning("ports.not-reported", ports=[*_port_ids((*up, *down)), *sorted(idle)], error=str(exc))
+                return
+        for entry in gone:
+            self._journal.paid(entry.id)
         for lease in (*up, *down):
             self._confirm(lease)
 
@@ -209,12 +218,12 @@ class Settlement:
         for lease in self._journal.leases():
             if lease.attachment not in self._awaited or lease.step is not LeaseStep.READY:
                 continue
-            if self._bus is not None and self._drivers[lease.driver].reports_status:
+            if self._is_ours_to_report(lease):
                 continue
             self._confirm(lease)
 
     def _is_ours_to_report(self, lease: Lease) -> bool:
-        return lease.step is LeaseStep.READY and self._drivers[lease.driver].reports_status
+        return self._bus is not None and lease.step is LeaseStep.READY and self._drivers[lease.driver].reports_status
 
     def _confirm(self, lease: Lease) -> None:
         """Read the port: the bus answers the same whether or not a report had any effect."""
