@@ -410,12 +410,33 @@ def test_a_port_is_attached_and_detached(service: Service) -> None:
     assert service.api.post(f"/v1/containers/{uuid}/network_detach?port={port.id}").status_code == 202
 
 
+def test_an_address_beside_a_port_is_answered_400_unless_it_is_the_ports(service: Service) -> None:
+    port = service.add_port()
+    nets = [{"port": port.id, "v4-fixed-ip": "198.51.100.8"}]
+    refused = service.api.post("/v1/containers", json={"image": "cirros", "nets": nets})
+    assert (refused.status_code, "198.51.100.8" in refused.text) == (400, True)
+    nets[0]["v4-fixed-ip"] = "198.51.100.7"
+    assert service.create(nets=nets)["status"] == "Creating"
+
+
+def test_attaching_nothing_named_attaches_the_projects_own_network(service: Service) -> None:
+    other = service.neutron.add_network("other", physical_network="physnet2", vlan=7, project_id="projA")
+    service.neutron.add_subnet(other)
+    port = service.neutron.add_port(other, project_id="projA")
+    uuid = service.create(nets=[{"port": port.id}])["uuid"]
+    service.put(uuid, Status.RUNNING)
+
+    assert service.api.post(f"/v1/containers/{uuid}/network_attach").status_code == 202
+
+    listed = service.api.get(f"/v1/containers/{uuid}/network_list").json["networks"]
+    assert [item["net_id"] for item in listed] == [other.id, service.network.id]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
-        "network_attach",
+        "network_attach?fixed_ip=10.0.0.9",
         "network_attach?port=p&network=n",
-        "network_attach?port=p&fixed_ip=10.0.0.9",
         "network_attach?network=n&fixed_ip=10.0.0.999",
         "network_detach",
         "network_detach?port=p&network=n",

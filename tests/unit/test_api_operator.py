@@ -37,6 +37,40 @@ def test_hosts_are_listed_page_by_page(service: Service) -> None:
     assert rest["next"] is None
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("sort_dir=desc", ["node2", "node1"]),
+        ("sort_key=total_containers", ["node2", "node1"]),
+        ("sort_key=cpu_used&sort_dir=desc", ["node1", "node2"]),
+    ],
+)
+def test_hosts_are_sorted_by_what_is_told_of_them(service: Service, query: str, names: list[str]) -> None:
+    service.claim(service.create()["uuid"])
+
+    listed = ask(service, f"/hosts?{query}").json["hosts"]
+    first = ask(service, f"/hosts?{query}&limit=1").json
+    second = service.api.get(first["next"], token=ADMIN).json
+
+    assert [host["hostname"] for host in listed] == names
+    assert first["hosts"] + second["hosts"] == listed
+
+
+@pytest.mark.parametrize("what", ["hosts", "services", "images"])
+def test_lists_are_cut_and_go_on_where_they_were_cut(service: Service, what: str) -> None:
+    whole = ask(service, f"/{what}").json
+    assert (len(whole[what]), whole["next"]) == (2, None)
+
+    first = ask(service, f"/{what}?limit=1&sort_dir=desc").json
+    second = service.api.get(first["next"], token=ADMIN).json
+
+    assert first["next"].startswith(f"/v1/{what}?")
+    assert [*second[what], *first[what]] == whole[what]
+    assert (len(first[what]), len(second[what]), second["next"]) == (1, 1, None)
+    for query in ("limit=0", "sort_key=colour", "sort_dir=up", "marker=nobody"):
+        assert ask(service, f"/{what}?{query}").status_code == 400
+
+
 def test_a_host_tells_what_it_has_and_what_of_it_is_promised(service: Service) -> None:
     uuid = service.create(cpu=2, memory=1024)["uuid"]
     service.claim(uuid)

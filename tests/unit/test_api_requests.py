@@ -129,7 +129,7 @@ def test_values_are_read_as_clients_write_them(field: str, sent: object, attribu
         ({"registry": "r1"}, "registries are not supported"),
         ({"nets": [{"port": "p", "network": "n"}]}, "either network or port"),
         ({"nets": [{}]}, "either network or port"),
-        ({"nets": [{"port": "p", "v4-fixed-ip": "10.0.0.9"}]}, "has its addresses already"),
+        ({"nets": [{"port": "", "network": ""}]}, "either network or port"),
         ({"nets": [{"network": "n", "v4-fixed-ip": "10.0.0.999"}]}, "v4-fixed-ip"),
         ({"nets": [{"network": "n", "vnic_type": "direct"}]}, "vnic_type"),
         ({"naem": "web"}, "did you mean name?"),
@@ -152,6 +152,18 @@ def test_interfaces_come_in_the_order_in_which_they_were_asked_for() -> None:
         NetworkWish(port="p1"),
         NetworkWish(network="mgmt", addresses=(ip_address("192.0.2.20"), ip_address("2001:db8::7"))),
     ]
+
+
+def test_empty_keys_of_an_interface_are_absent_as_in_the_example_of_zuns_specification() -> None:
+    nets = [{"v4-fixed-ip": "", "network": "", "v6-fixed-ip": "", "port": "890699a9"}]
+
+    assert [net.value for net in parsed(nets=nets).nets or ()] == [NetworkWish(port="890699a9")]
+
+
+def test_an_address_beside_a_port_is_for_who_knows_the_ports_to_judge() -> None:
+    (net,) = parsed(nets=[{"port": "p", "v4-fixed-ip": "10.0.0.9"}]).nets or ()
+
+    assert net.value == NetworkWish(port="p", addresses=(ip_address("10.0.0.9"),))
 
 
 def test_a_command_of_an_old_client_is_split_like_a_shells() -> None:

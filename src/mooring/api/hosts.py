@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
-from urllib.parse import urlencode
-
-from pydantic import Field
+from typing import Final, Literal
 
 from mooring.api.fields import Limit
+from mooring.api.paging import PageQuery, paged
 from mooring.api.reading import Query
 from mooring.api.routing import Call, Route
+from mooring.api.services import every_host
 from mooring.api.views import Link, View
 from mooring.db.api import Device, Host, Pool
 from mooring.rpc.messages import DeviceState
@@ -17,13 +16,26 @@ from mooring.rpc.messages import DeviceState
 HOST: Final = "/hosts/<key>"
 
 
-class HostsQuery(Query):
-    """Which hosts are wanted. They come in the order of their names."""
+class HostsQuery(PageQuery):
+    """Which hosts are wanted, and in which order; a marker is a host's uuid."""
 
-    marker: Annotated[str, Field(max_length=255)] | None = None
     limit: Limit = 1000
-    sort_key: Literal["hostname"] = "hostname"
-    sort_dir: Literal["asc"] = "asc"
+    sort_key: Literal[
+        "hostname",
+        "uuid",
+        "cpus",
+        "cpu_used",
+        "mem_total",
+        "mem_used",
+        "disk_total",
+        "disk_used",
+        "total_containers",
+        "architecture",
+        "os_type",
+        "os",
+        "kernel_version",
+        "availability_zone",
+    ] = "hostname"
 
 
 class HostView(View):
@@ -115,18 +127,9 @@ class DevicesView(View):
 
 
 def _list(call: Call[HostsQuery, None]) -> HostsView:
-    query = call.query
-    # One more tells whether there is a next page.
-    found = call.core.store.hosts(marker=query.marker, limit=query.limit + 1)
-    page = found[: query.limit]
-    return HostsView(
-        hosts=tuple(HostView(**_keys(host, call.root)) for host in page),
-        next=_next(query.limit, page[-1].uuid) if len(found) > query.limit else None,
-    )
-
-
-def _next(limit: int, marker: str) -> str:
-    return f"/v1/hosts?{urlencode({'limit': limit, 'marker': marker})}"
+    hosts = (HostView(**_keys(host, call.root)) for host in every_host(call.core.store))
+    page, more = paged(hosts, call.query, path="/hosts", mark=lambda host: host.uuid)
+    return HostsView(hosts=page, next=more)
 
 
 def _show(call: Call[Query, None]) -> DetailedHostView:

@@ -25,7 +25,7 @@ class DetachQuery(Query):
 
 
 class AttachQuery(DetachQuery):
-    """A port, or a network on which one is made, at an address of the caller's choice."""
+    """A port, or a network on which one is made, at an address of the caller's choice; neither is the own network."""
 
     fixed_ip: IPv4Address | IPv6Address | None = None
 
@@ -36,22 +36,17 @@ def _list(call: Call[Query, None]) -> NetworksView:
 
 def _attach(call: Call[AttachQuery, None]) -> None:
     query = call.query
-    _check_one(query)
-    if query.port is not None and query.fixed_ip is not None:
-        raise InvalidRequest("a port has its addresses already; fixed_ip goes with network")
-    addresses = () if query.fixed_ip is None else (query.fixed_ip,)
-    wish = NetworkWish(port=query.port, network=query.network, addresses=addresses)
+    wish = None
+    if query.port is not None or query.network is not None:
+        addresses = () if query.fixed_ip is None else (query.fixed_ip,)
+        wish = NetworkWish(port=query.port, network=query.network, addresses=addresses)
+    elif query.fixed_ip is not None:
+        raise InvalidRequest("fixed_ip goes with port or network")
     call.core.lifecycle.attach(call.caller, call.key, wish)
 
 
 def _detach(call: Call[DetachQuery, None]) -> None:
-    _check_one(call.query)
     call.core.lifecycle.detach(call.caller, call.key, port=call.query.port, network=call.query.network)
-
-
-def _check_one(query: DetachQuery) -> None:
-    if (query.port is None) == (query.network is None):
-        raise InvalidRequest("write either port or network")
 
 
 def _forget(_: Call[Query, None]) -> None:

@@ -103,7 +103,10 @@ class MountBody(Body):
 
 
 class NetBody(Body):
-    """One interface: a port, or a network on which a port is made; each by name or id."""
+    """One interface: a port, or a network on which a port is made; each by name or id.
+
+    Addresses beside a port must be its own.
+    """
 
     model_config = ConfigDict(validate_by_name=False)
 
@@ -112,12 +115,16 @@ class NetBody(Body):
     ipv4: IPv4Address | None = Field(default=None, alias="v4-fixed-ip")
     ipv6: IPv6Address | None = Field(default=None, alias="v6-fixed-ip")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was sent
+        # As in the example of Zun's specification, which has all four keys.
+        return {key: value for key, value in data.items() if value != ""} if isinstance(data, dict) else data
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.network is None) == (self.port is None):
             raise ValueError("write either network or port")
-        if self.port is not None and (self.ipv4 or self.ipv6):
-            raise ValueError("a port has its addresses already; v4-fixed-ip and v6-fixed-ip go with network")
         return self
 
     @property

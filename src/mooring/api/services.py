@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from mooring.api.paging import PageQuery, paged
 from mooring.api.reading import Query
 from mooring.api.routing import Call, Route
 from mooring.api.views import View, without_zone
@@ -20,6 +21,25 @@ BINARY: Final = "mooring-node"
 _PAGE: Final = 1000
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class ServicesQuery(PageQuery):
+    """Which services are wanted, and in which order: all, where no limit is asked for; a marker is a service's id."""
+
+    sort_key: Literal[
+        "id",
+        "host",
+        "binary",
+        "state",
+        "disabled",
+        "disabled_reason",
+        "forced_down",
+        "report_count",
+        "availability_zone",
+        "last_seen_up",
+        "created_at",
+        "updated_at",
+    ] = "id"
 
 
 class ServiceQuery(Query):
@@ -59,9 +79,10 @@ class ServiceView(View):
 
 
 class ServicesView(View):
-    """All of them."""
+    """All of them, or a page; ``next`` is where the next one is."""
 
     services: tuple[ServiceView, ...]
+    next: str | None
 
 
 class ChangedService(View):
@@ -90,9 +111,11 @@ def every_host(store: Store) -> Iterator[Host]:
         marker = page[-1].uuid
 
 
-def _list(call: Call[Query, None]) -> ServicesView:
+def _list(call: Call[ServicesQuery, None]) -> ServicesView:
     silent_since = call.core.clock() - timedelta(seconds=call.core.settings.silent_s)
-    return ServicesView(services=tuple(_view(host, silent_since) for host in every_host(call.core.store)))
+    services = (_view(host, silent_since) for host in every_host(call.core.store))
+    page, more = paged(services, call.query, path="/services", mark=lambda service: str(service.id))
+    return ServicesView(services=page, next=more)
 
 
 def _view(host: Host, silent_since: datetime) -> ServiceView:
@@ -171,6 +194,7 @@ ROUTES: Final = (
         rule="zun-service:get_all",
         handler=_list,
         summary="List the nodes, and whether they are heard of",
+        query=ServicesQuery,
         reply=ServicesView,
     ),
     _change("enable", _enable, "Let new containers come to a host again", ServiceQuery),

@@ -104,8 +104,11 @@ class Lifecycle(Protocol):
         """Have a container taken away: from its host, then its ports given back, then its row deleted."""
         ...
 
-    def attach(self, caller: Caller, key: str, wish: NetworkWish) -> None:
-        """Have a port put into a container, in the way of its creation; raises what ``create`` does for nets."""
+    def attach(self, caller: Caller, key: str, wish: NetworkWish | None) -> None:
+        """Have a port put into a container, in the way of its creation; None is one on the project's own network.
+
+        Raises what ``create`` does for nets.
+        """
         ...
 
     def detach(self, caller: Caller, key: str, *, port: str | None = None, network: str | None = None) -> None:

@@ -212,12 +212,12 @@ class ContainerLifecycle:
 
     # Its ports
 
-    def attach(self, caller: Caller, key: str, wish: NetworkWish) -> None:
-        """Have a port put into a container, in the way of its creation; raises what ``create`` does for nets."""
+    def attach(self, caller: Caller, key: str, wish: NetworkWish | None) -> None:
+        """Have a port put into a container, in the way of its creation; None is one on the project's own network."""
         container = find_container(self._store, caller, key)
         check_idle(container, Verb.ATTACH, allowed="network_attach")
         groups = container.spec.security_groups or ()
-        (interface,) = self._reader.read(caller, [wish], security_groups=groups)
+        (interface,) = self._reader.read(caller, [] if wish is None else [wish], security_groups=groups)
         check_apart((*container.interfaces, interface))
 
         def attached(container: Container) -> Container:
