@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mooring.api.app import create_app
+from mooring.api.app import create_app, refusal
 from mooring.config.settings import ControllerSettings, NeutronSettings, SchedulerSettings
 from mooring.controller.clock import utc_now
 from mooring.controller.inside import ContainerInside
@@ -74,7 +74,7 @@ class ServedApi:
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        self._server = Server(app, listener, max_body=settings.max_body_bytes, patience_s=5.0)
+        self._server = Server(app, listener, max_body=settings.max_body_bytes, refusal=refusal, patience_s=5.0)
         self._threads = [threading.Thread(target=self._server.run), threading.Thread(target=self._run_hosts)]
 
     def start(self) -> None:

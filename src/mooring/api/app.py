@@ -14,7 +14,13 @@ import structlog
 from flask import Flask, Response, g, request
 from pydantic_core import to_json
 from structlog.contextvars import bind_contextvars, clear_contextvars
-from werkzeug.exceptions import HTTPException, Unauthorized, UnsupportedMediaType
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    Unauthorized,
+    UnsupportedMediaType,
+    default_exceptions,
+)
 from werkzeug.exceptions import NotImplemented as NotServed
 
 from mooring.api import optional
@@ -68,6 +74,16 @@ def create_app(
     for methods, path, what, instead in optional.NOT_SERVED:
         _add(app, methods, path, _refusing(optional.sentence(what, instead)))
     return _Entrance(app, guarded(app, settings))
+
+
+def refusal(status: HTTPStatus, problem: str) -> tuple[dict[str, str], bytes]:
+    """Return headers and body of the answer to a request that never reaches the application; see ``Server``."""
+    request_id = f"req-{uuid4()}"
+    log.info("api.refused", status=status.value, problem=problem, request_id=request_id)
+    error = default_exceptions.get(status.value, InternalServerError)()
+    error.description = problem if status is HTTPStatus.BAD_REQUEST else error.description
+    headers = {**version_headers(None), "Content-Type": _JSON, "X-Openstack-Request-Id": request_id}
+    return headers, to_json(told_http(error, request_id))
 
 
 class _Entrance:

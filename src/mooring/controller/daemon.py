@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from mooring.api.app import refusal
 from mooring.config.load import Loaded
 from mooring.config.settings import ControllerSettings
 from mooring.controller.wiring import open_core, running
@@ -53,7 +54,14 @@ def open_controller(settings: ControllerSettings, metrics: DaemonMetrics, watchd
         beat = watchdog.expect("api", longest_silence_s=_SERVER_SILENCE_S)
         log.info("controller.serving", address=f"{host}:{port}", authentication=settings.authentication)
         # The server closes its socket itself; the listener here is for when there is none.
-        yield Server(core.app, listener.dup(), max_body=settings.max_body_bytes, patience_s=_PATIENCE_S, on_round=beat)
+        yield Server(
+            core.app,
+            listener.dup(),
+            max_body=settings.max_body_bytes,
+            refusal=refusal,
+            patience_s=_PATIENCE_S,
+            on_round=beat,
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

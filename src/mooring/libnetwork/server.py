@@ -137,7 +137,7 @@ class PluginServer(Server):
         ``patience_s`` is longer than the longest Join, which waits for Neutron and the kernel.
         """
         # The application says itself what is wrong with a body that is too large, if it learns of it.
-        super().__init__(app, listener, max_body=MAX_BODY + 1, patience_s=patience_s, on_round=on_round)
+        super().__init__(app, listener, max_body=2 * MAX_BODY, patience_s=patience_s, on_round=on_round)
 
 
 def listen(path: Path) -> socket.socket:

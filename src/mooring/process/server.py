@@ -6,18 +6,23 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
 import structlog
 from waitress import create_server
-from waitress.task import ThreadedTaskDispatcher
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 # More than Docker makes at once, and fewer than a process may have files open: 1024, unless it asks for more.
 _CONNECTIONS: Final = 500
 _ROUND_S: Final = 10.0
 _GRACE_S: Final = 1.0
+
+Refusal = Callable[[HTTPStatus, str], tuple[Mapping[str, str], bytes]]
+"""Returns headers and body of the answer to what never reaches the application: no HTTP, or too large."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +46,25 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no
             super().add_task(task)
 
 
+def _refusing(refusal: Refusal) -> type[HTTPChannel]:
+    """Return connections whose refusals are not waitress' own."""
+
+    class Task(ErrorTask):  # type: ignore[misc]  # waitress has no types
+        def execute(self) -> None:
+            error = self.request.error
+            headers, body = refusal(HTTPStatus(error.code), error.body)
+            self.status = f"{error.code} {error.reason}"
+            self.response_headers.extend(headers.items())
+            self.set_close_on_finish()
+            self.content_length = len(body)
+            self.write(body)
+
+    class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+        error_task_class = Task
+
+    return Channel
+
+
 class Server:
     """Serves an application on a socket until it is stopped.
 
@@ -54,10 +78,13 @@ class Server:
         listener: socket.socket,
         *,
         max_body: int,
+        refusal: Refusal | None = None,
         patience_s: float = 60.0,
         on_round: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over a listening socket. A body larger than ``max_body`` bytes is answered 413 unread.
+
+        ``refusal`` says how; without it the answer is a line of text.
 
         ``patience_s`` (seconds) is how long ``run`` waits for the last answers when it is stopped. ``on_round`` is
         called every ten seconds at least while the server lives.
@@ -75,8 +102,11 @@ class Server:
             sockets=[listener],
             connection_limit=_CONNECTIONS,
             _dispatcher=_Threads(),
-            max_request_body_size=max_body,
+            # The first size that is not taken (waitress, HTTPRequestParser).
+            max_request_body_size=max_body + 1,
         )
+        if refusal is not None:
+            self._server.channel_class = _refusing(refusal)
 
     def run(self) -> None:
         """Serve; returns after ``stop``, when the calls under way are answered or have taken too long."""
