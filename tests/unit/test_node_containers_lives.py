@@ -170,6 +170,22 @@ def test_an_attach_that_is_refused_leaves_the_container_as_it_was(world: World) 
     assert world.docker.by_uuid[UUID].endpoints.keys() == world.docker.by_uuid[UUID].links.keys()
 
 
+def test_an_attach_that_docker_cannot_complete_fails_with_its_reason_and_leaves_nothing(world: World) -> None:
+    running(world)
+    first = world.controller.wanted[UUID].interfaces[0]
+    second = world.interface("direct", VFS[1])
+    world.docker.conflicting.add(f"mooring-01-{second.network.id}")
+
+    world.controller.want(Verb.ATTACH, first, second)
+    world.settle()
+
+    assert "conflicts with existing route" in world.failure().message
+    assert world.told().attached == (first.port.id,)
+    world.controller.want(Verb.REBOOT, first)
+    world.settle()
+    assert (world.told().status, world.told().attached) == (Status.RUNNING, (first.port.id,))
+
+
 def test_a_rebuilt_container_keeps_its_interfaces_and_runs_again_if_it_ran(world: World) -> None:
     running(world)
     before = world.docker.by_uuid[UUID].found.runtime_id

@@ -43,13 +43,17 @@ class Plugin(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class FakeContainer:
-    """A container of the fake's. ``endpoints`` are those there are while it runs, by network."""
+    """A container of the fake's. ``endpoints`` are those there are while it runs, by network.
+
+    ``stale`` are networks that an endpoint is shown of which has gone.
+    """
 
     plan: Plan
     found: Found
     limits: tuple[float, int]
     links: dict[str, str | None] = field(default_factory=dict)
     endpoints: dict[str, str] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
     signals: list[str] = field(default_factory=list)
 
     @property
@@ -62,7 +66,7 @@ class FakeDocker:
     """A Runtime. Several threads may ask; nobody waits for a pull but who asked for it.
 
     ``calls`` are the names of all calls so far. ``images`` are those of the host, ``registry`` those that can be had.
-    While ``away`` is set nobody answers.
+    While ``away`` is set nobody answers. ``conflicting`` are networks that a running container has a route to.
     """
 
     def __init__(self, plugin: Plugin) -> None:
@@ -77,6 +81,7 @@ class FakeDocker:
         self.registry: set[str] = set()
         self.may_pull = threading.Event()
         self.may_pull.set()
+        self.conflicting: set[str] = set()
         self.by_uuid: dict[str, FakeContainer] = {}
         self.nets: dict[str, tuple[str, str, str]] = {}
 
@@ -168,6 +173,11 @@ class FakeDocker:
             container.links[link.network] = link.port_id
             if container.runs:
                 container.endpoints[link.network] = self._plug(link.network, link.port_id)
+                if link.network in self.conflicting:
+                    # As 20.10 does: the endpoint goes, and the container is said to have it until its next start.
+                    self._unplug(container, link.network)
+                    container.stale.add(link.network)
+                    raise EngineRefused("connecting", 500, "cannot program address: it conflicts with existing route")
 
     def disconnect(self, uuid: str, network: str) -> None:
         """Take a container from a network."""
@@ -305,6 +315,7 @@ class FakeDocker:
         container.found = replace(container.found, state=after)
 
     def _launch(self, container: FakeContainer) -> None:
+        container.stale.clear()
         try:
             # Docker's order of interfaces (libnetwork, endpoints of a sandbox).
             for network, port_id in sorted(container.links.items()):
@@ -367,6 +378,6 @@ def _seen(container: FakeContainer) -> Found:
     links = tuple(
         Link(network=name, port_id=port)
         for name, port in on
-        if port is not None and (name in container.endpoints or not container.runs)
+        if port is not None and (name in container.endpoints or name in container.stale or not container.runs)
     )
     return replace(container.found, links=links, networks=tuple(name for name, _ in on))

@@ -11,6 +11,7 @@ import structlog
 from mooring.config.settings import ServiceSettings
 from mooring.errors import BusUnavailable, EngineUnreachable, MooringError
 from mooring.libnetwork.bound_ports import BoundPort, BoundPorts
+from mooring.node.containers.holdings import Holdings
 from mooring.node.containers.inventory import Inventory, facts_of
 from mooring.node.containers.memory import Memory, Remembered
 from mooring.node.containers.reporting import reports
@@ -36,7 +37,7 @@ class Agent:
     engine is away nothing is told: nobody knows then which containers there are.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it stands between
         self,
         *,
         host: str,
@@ -44,6 +45,7 @@ class Agent:
         controller: ControllerEnd,
         runtime: Runtime,
         inventory: Inventory,
+        holdings: Holdings,
         memory: Memory,
         bound_ports: BoundPorts,
         workers: Callable[[Callable[[], None]], Workers],
@@ -54,6 +56,7 @@ class Agent:
         self._controller = controller
         self._runtime = runtime
         self._inventory = inventory
+        self._holdings = holdings
         self._memory = memory
         self._bound_ports = bound_ports
         self._workers = workers(self.note_done)
@@ -96,7 +99,8 @@ class Agent:
             self._untidy = False
             if not self._tidied():
                 self._untidy = True
-        found = {container.uuid: container for container in self._runtime.containers() if container.service == service}
+        ours = (container for container in self._runtime.containers() if container.service == service)
+        found = {container.uuid: container for container in self._holdings.plugged(ours)}
         wanted = self._controller.sync(self._report(service, found))
         if service not in (None, wanted.service):
             log.warning("service.changed", before=service, now=wanted.service)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 from mooring.attach.devices import Devices
 from mooring.attach.engine import Engine
 from mooring.attach.pool import PooledVf
 from mooring.errors import DeviceBusy, DeviceUnusable
 from mooring.host.kernel import VFIO, VFIO_NODE
+from mooring.node.containers.runtime import Found
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PlainDevice, VirtualFunction
 from mooring.rpc.messages import WantedContainer
@@ -44,6 +46,16 @@ class Holdings:
         ]
         groups = [self._group(address) for address in (*kept, *wanted.devices) if address is not None]
         return (VFIO_NODE, *dict.fromkeys(groups)) if groups else ()
+
+    def plugged(self, containers: Iterable[Found]) -> Iterator[Found]:
+        """Yield containers, those that run with no connections but those that they have.
+
+        Of a connection that Docker could not complete it shows an endpoint that has gone, until the next start.
+        """
+        leased = {(lease.device_id, lease.port.id) for lease in self._journal.leases() if lease.is_bound}
+        for found in containers:
+            links = tuple(link for link in found.links if (found.uuid, link.port_id) in leased)
+            yield replace(found, links=links) if found.runs else found
 
     def let_go(self, uuid: str, ports: Collection[str] | None = None) -> tuple[str, ...]:
         """End what is left of a container's attachments, of all its ports or of some; return what does not end yet.

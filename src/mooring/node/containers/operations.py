@@ -110,14 +110,14 @@ class Operations:
 
     def _rebuild(self, work: Work) -> None:
         """Make a container anew, with the same ports and devices."""
-        begun = self._begin(work, self._runtime.find(work.uuid))
+        begun = self._begin(work, self._find(work))
         self._make(work)
         if work.argument("run", default=begun.ran):
             self._start_made(work)
 
     def _make(self, work: Work) -> None:
         """Have the container that the operation wants, in place of an earlier one; it has all its interfaces then."""
-        found = self._runtime.find(work.uuid)
+        found = self._find(work)
         if found is None or found.number != work.number:
             self._fetch(work)
             work.check()
@@ -257,10 +257,14 @@ class Operations:
         return self._memory.begin(work.uuid, begun)
 
     def _there(self, work: Work) -> Found:
-        found = self._runtime.find(work.uuid)
+        found = self._find(work)
         if found is None:
             raise ContainerNotFound(work.uuid)
         return found
+
+    def _find(self, work: Work) -> Found | None:
+        found = self._runtime.find(work.uuid)
+        return None if found is None else next(self._holdings.plugged([found]))
 
     def _living(self) -> set[str]:
         """Return the containers that there are, or that are to be."""

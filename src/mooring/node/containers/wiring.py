@@ -41,6 +41,7 @@ class Parts:
 
     runtime: Runtime
     inventory: Inventory
+    holdings: Holdings
     memory: Memory
     bound_ports: BoundPorts
     operations: Operations
@@ -51,10 +52,11 @@ class Parts:
     ) -> Self:
         """Open the memory in ``state_dir``; asks nobody anything."""
         memory = Memory(state_dir / MEMORY_FILE)
+        holdings = Holdings(devices, engine)
         operations = Operations(
             runtime=runtime,
             networks=ServiceNetworks(runtime, memory.networks),
-            holdings=Holdings(devices, engine),
+            holdings=holdings,
             bound_ports=bound_ports,
             memory=memory,
             mounts=Mounts(state_dir / "mounts"),
@@ -62,6 +64,7 @@ class Parts:
         return cls(
             runtime=runtime,
             inventory=Inventory(devices),
+            holdings=holdings,
             memory=memory,
             bound_ports=bound_ports,
             operations=operations,
@@ -84,6 +87,7 @@ def agent_of(
         controller=controller,
         runtime=parts.runtime,
         inventory=parts.inventory,
+        holdings=parts.holdings,
         memory=parts.memory,
         bound_ports=parts.bound_ports,
         workers=lambda on_done: Workers(parts.memory, parts.operations, on_done=on_done, spawn=spawn, pause=pause),
