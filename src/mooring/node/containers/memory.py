@@ -23,11 +23,15 @@ CREATE TABLE container (
 
 
 class Begun(Value):
-    """An operation that was begun, and how its container was then: by that a repetition knows what was done already."""
+    """An operation that was begun, and how its container was then: by that a repetition knows what was done already.
+
+    ``launched`` says that the engine was told to start it.
+    """
 
     number: int
     ran: bool = False
     started_at: datetime | None = None
+    launched: bool = False
 
 
 class Remembered(Value):
@@ -108,6 +112,14 @@ class Memory:
                 return begun if known is None or known.begun is None else known.begun
             self._write(known.model_copy(update={"begun": begun}))
             return begun
+
+    def launch(self, uuid: str, number: int) -> None:
+        """Note that the engine is about to be told to start a container for an operation."""
+        with self._file.transaction():
+            known = self.find(uuid)
+            if known is not None:
+                begun = known.begun if known.begun and known.begun.number == number else Begun(number=number)
+                self._write(known.model_copy(update={"begun": begun.model_copy(update={"launched": True})}))
 
     def finish(self, uuid: str, done: Done) -> None:
         """Note that an operation has come to an end; a container that is not known any more stays unknown."""

@@ -73,13 +73,28 @@ class Operations:
         """
         for interface in work.wanted.interfaces:
             self._bound_ports.forget_refusal(interface.port.id)
+        if self._has_run(work):
+            return None
         try:
             self._verbs[work.wanted.operation.verb](work)
         except EngineUnreachable:
             raise
         except MooringError as exc:
-            return self._failure(work, exc)
+            # It may end at any moment.
+            return None if self._has_run(work) else self._failure(work, exc)
         return None
+
+    def _has_run(self, work: Work) -> bool:
+        """Tell whether the engine was told to start the container, and has removed it since: it ran once, as was asked.
+
+        The engine does that by itself (``auto_remove``), perhaps before it could answer, and never a second time.
+        """
+        if not work.wanted.spec.auto_remove:
+            return False
+        known = self._memory.find(work.uuid)
+        begun = None if known is None else known.begun
+        is_launched = begun is not None and begun.number == work.number and begun.launched
+        return is_launched and self._find(work) is None
 
     def take_away(self, uuid: str) -> None:
         """Remove a container that nobody wants, with all that it has; raises as ``carry_out`` does."""
@@ -172,7 +187,7 @@ class Operations:
     def _start_made(self, work: Work) -> None:
         work.check()
         if self._there(work).started_at is None:
-            self._runtime.start(work.uuid)
+            self._launch(work)
 
     def _start(self, work: Work) -> None:
         found = self._there(work)
@@ -181,7 +196,7 @@ class Operations:
             self._start_again(work)
 
     def _stop(self, work: Work) -> None:
-        if self._there(work).runs:
+        if self._still_runs(work):
             self._runtime.stop(work.uuid, int(work.argument("timeout_s", _STOP_S)))
 
     def _reboot(self, work: Work) -> None:
@@ -198,6 +213,11 @@ class Operations:
         for link in self._there(work).links:
             if link.port_id not in wanted:
                 self._runtime.disconnect(work.uuid, link.network)
+        self._launch(work)
+
+    def _launch(self, work: Work) -> None:
+        if work.wanted.spec.auto_remove:
+            self._memory.launch(work.uuid, work.number)
         self._runtime.start(work.uuid)
 
     def _pause(self, work: Work) -> None:
@@ -209,8 +229,14 @@ class Operations:
             self._runtime.unpause(work.uuid)
 
     def _kill(self, work: Work) -> None:
-        if self._there(work).runs:
+        if self._still_runs(work):
             self._runtime.kill(work.uuid, str(work.argument("signal", _KILL)))
+
+    def _still_runs(self, work: Work) -> bool:
+        """Tell whether a container runs that ran when it was to be ended; raises ContainerNotFound."""
+        if work.wanted.spec.auto_remove and self._find(work) is None:
+            return False
+        return self._there(work).runs
 
     def _update(self, work: Work) -> None:
         self._runtime.update(self._there(work).uuid, work.wanted.spec)
