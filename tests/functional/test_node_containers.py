@@ -174,6 +174,7 @@ def test_a_whole_life_without_a_word_to_neutron(
     deleted(world)
     assert world.neutron.calls == []
     world.neutron.unreachable = False
+    world.settle()
     assert world.left() == []
     assert docker("ps", "--all", "--quiet") == ""
     assert docker("network", "ls", "--quiet", "--filter", f"driver={DRIVER}") == ""
