@@ -23,6 +23,7 @@ from mooring.controller.workers import Workers
 from mooring.db.store import SqlStore
 from mooring.neutron.model import Network, Port
 from mooring.process.server import Server
+from mooring.process.watchdog import Watchdog
 from mooring.testing.neutron import FakeNeutron
 from mooring.testing.nodes import FakeNodes, card
 
@@ -57,6 +58,7 @@ class ServedApi:
             worker=Worker(store=self.store, neutron=self.neutron, nodes=self.nodes, scheduler=scheduler),
             rounds=Rounds(store=self.store, neutron=self.neutron, silent_s=settings.silent_s).make,
             count=2,
+            watchdog=Watchdog(),
         )
         self._reports = NodeReports(store=self.store, wake=self._workers.wake)
         for name in HOSTS:

@@ -12,7 +12,7 @@ from test_rpc_bus import REPORT, WANTED, Controller, Node
 from lab.neutron import NeutronCloud
 from mooring.errors import BusUnavailable, ContainerNotFound
 from mooring.messaging import Listener
-from mooring.rpc.bus import ControllerClient, NodesClient, serve_controller, serve_node
+from mooring.rpc.bus import ControllerClient, ControllerServer, NodesClient, serve_controller, serve_node
 from mooring.rpc.messages import LogQuery
 
 # oslo.messaging leaves the sockets of lost connections to the garbage collector.
@@ -56,7 +56,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def served(url: str) -> Iterator[tuple[Controller, Node]]:
     controller, node = Controller(), Node()
-    listeners: list[Listener] = [serve_controller(url, controller), serve_node(url, "node1", node)]
+    listeners: list[ControllerServer | Listener] = [
+        serve_controller(url, controller),
+        serve_node(url, "node1", node),
+    ]
     yield controller, node
     for listener in listeners:
         listener.stop(5)

@@ -41,7 +41,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "mooring.controller": (
         *("mooring.errors", "mooring.suggestions", "mooring.container", "mooring.pci", "mooring.db.api"),
-        *("mooring.rpc.api", "mooring.rpc.messages", "mooring.config.settings"),
+        *("mooring.rpc.api", "mooring.rpc.messages", "mooring.config.settings", "mooring.process.watchdog"),
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.neutron.binding"),
     ),
     "mooring.controller.wiring": ("mooring",),

@@ -180,6 +180,19 @@ def controller() -> Iterator[Controller]:
     listener.stop(5)
 
 
+def test_each_controller_hears_what_it_sends_itself() -> None:
+    heard = threading.Semaphore(0), threading.Semaphore(0)
+    servers = [serve_controller(URL, Controller(), on_heard=each.release) for each in heard]
+    try:
+        for own, other, server in ((0, 1, servers[0]), (1, 0, servers[1])):
+            server.call_itself()
+            assert heard[own].acquire(timeout=10)
+            assert not heard[other].acquire(blocking=False)
+    finally:
+        for server in servers:
+            server.stop(5)
+
+
 @pytest.fixture
 def node() -> Iterator[Node]:
     node = Node()

@@ -49,8 +49,8 @@ def open_controller(settings: ControllerSettings, metrics: DaemonMetrics, watchd
     host, port = settings.api_address
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
-        core = stack.enter_context(open_core(settings, metrics))
-        stack.enter_context(running(core, settings))
+        core = stack.enter_context(open_core(settings, metrics, watchdog))
+        stack.enter_context(running(core, settings, watchdog))
         beat = watchdog.expect("api", longest_silence_s=_SERVER_SILENCE_S)
         log.info("controller.serving", address=f"{host}:{port}", authentication=settings.authentication)
         # The server closes its socket itself; the listener here is for when there is none.

@@ -17,6 +17,7 @@ from mooring.controller.clock import utc_now
 from mooring.controller.inside import ContainerInside
 from mooring.controller.lifecycle import ContainerLifecycle
 from mooring.controller.metrics import ServiceMetrics
+from mooring.controller.pulse import Pulse
 from mooring.controller.reports import NodeReports
 from mooring.controller.rounds import Rounds
 from mooring.controller.scheduler.scheduler import Scheduler
@@ -25,6 +26,7 @@ from mooring.controller.workers import Workers
 from mooring.db.store import SqlStore
 from mooring.neutron.rest import NeutronGateway
 from mooring.process.metrics import DaemonMetrics
+from mooring.process.watchdog import Watchdog
 from mooring.rpc.bus import NodesClient, serve_controller
 
 _CLOSE_S: Final = 1.0
@@ -42,7 +44,7 @@ class Core:
 
 
 @contextmanager
-def open_core(settings: ControllerSettings, metrics: DaemonMetrics) -> Iterator[Core]:
+def open_core(settings: ControllerSettings, metrics: DaemonMetrics, watchdog: Watchdog) -> Iterator[Core]:
     """Open the core of a controller; nothing is done yet.
 
     Raises InvalidConfiguration for what is wrong with the settings, and DatabaseUnavailable for a SQLite file that
@@ -52,13 +54,16 @@ def open_core(settings: ControllerSettings, metrics: DaemonMetrics) -> Iterator[
         store = stack.enter_context(closing(SqlStore(settings.database_url)))
         nodes = stack.enter_context(closing(NodesClient(settings.transport_url)))
         neutron = NeutronGateway(
-            neutron_session(settings.neutron), read_timeout=settings.neutron.timeout_s, on_call=_noting(metrics)
+            neutron_session(settings.neutron),
+            read_timeout=settings.neutron.timeout_s,
+            on_call=_noting(metrics, watchdog),
         )
         scheduler = Scheduler(store, settings.scheduler, aliases=settings.aliases, silent_s=settings.silent_s)
         workers = Workers(
             worker=Worker(store=store, neutron=neutron, nodes=nodes, scheduler=scheduler),
             rounds=Rounds(store=store, neutron=neutron, silent_s=settings.silent_s).make,
             count=settings.workers,
+            watchdog=watchdog,
         )
         app = create_app(
             lifecycle=ContainerLifecycle(store=store, neutron=neutron, settings=settings, wake=workers.wake),
@@ -72,20 +77,24 @@ def open_core(settings: ControllerSettings, metrics: DaemonMetrics) -> Iterator[
 
 
 @contextmanager
-def running(core: Core, settings: ControllerSettings) -> Iterator[None]:
+def running(core: Core, settings: ControllerSettings, watchdog: Watchdog) -> Iterator[None]:
     """Hear nodes and do what is due, for as long as the body lasts; what is being done is finished afterwards."""
-    listener = serve_controller(settings.transport_url, core.reports)
+    pulse = Pulse(watchdog)
+    server = serve_controller(settings.transport_url, core.reports, on_heard=pulse.heard)
+    pulse.start(server.call_itself)
     core.workers.start()
     try:
         yield
     finally:
-        listener.stop(_CLOSE_S)
+        pulse.stop()
+        server.stop(_CLOSE_S)
         core.workers.stop()
 
 
-def _noting(metrics: DaemonMetrics) -> Callable[[str, str, float], None]:
+def _noting(metrics: DaemonMetrics, watchdog: Watchdog) -> Callable[[str, str, float], None]:
     def note_call(operation: str, outcome: str, seconds: float) -> None:
         log.debug("neutron.call", operation=operation, outcome=outcome, ms=round(seconds * 1000))
         metrics.neutron_call(operation, outcome, seconds)
+        watchdog.progress()
 
     return note_call

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from mooring.errors import MooringError
+from mooring.process.watchdog import LONGEST_SILENCE_S, Watchdog
 
 _IDLE_S: Final = 2.0
 _ROUND_S: Final = 30.0
@@ -29,12 +30,14 @@ class Workers:
     """Threads of one controller: ``count`` for containers, and one that makes rounds.
 
     ``wake`` may be called by anybody who has written something that is due, and never blocks. What another controller
-    has written is seen within two seconds. Nothing that goes wrong ends a thread.
+    has written is seen within two seconds. Nothing that goes wrong ends a thread, and the watchdog hears of each that
+    hangs. Whoever calls ``progress`` of it in such a thread says that a long duty gets on.
     """
 
-    def __init__(self, *, worker: Work, rounds: Callable[[], None], count: int) -> None:
+    def __init__(self, *, worker: Work, rounds: Callable[[], None], count: int, watchdog: Watchdog) -> None:
         self._worker = worker
         self._rounds = rounds
+        self._watchdog = watchdog
         self._stopping = threading.Event()
         self._wakened = threading.Event()
         self._failure = ""
@@ -60,14 +63,21 @@ class Workers:
             thread.join()
 
     def _run(self) -> None:
+        beat = self._expected()
         while not self._stopping.is_set():
+            beat()
             if not self._do(self._worker.work) and self._wakened.wait(_IDLE_S) and not self._stopping.is_set():
                 self._wakened.clear()
 
     def _make_rounds(self) -> None:
+        beat = self._expected()
         while not self._stopping.is_set():
+            beat()
             self._do(self._rounds)
             self._stopping.wait(_ROUND_S)
+
+    def _expected(self) -> Callable[[], None]:
+        return self._watchdog.expect(threading.current_thread().name, longest_silence_s=LONGEST_SILENCE_S)
 
     def _do(self, duty: Callable[[], bool | None]) -> bool:
         """Do a duty and tell whether there may be more. A failure makes a pause; one that lasts is told once."""

@@ -10,15 +10,13 @@ import structlog
 
 from mooring.errors import MooringError
 from mooring.node.wiring import Core
-from mooring.process.watchdog import Watchdog
+from mooring.process.watchdog import LONGEST_SILENCE_S, Watchdog
 
 ROUND_S = 30.0
 # Neutron announces what changes; only what it does not, it must be asked.
 _COMPARE_S = 60.0
 # Devices come, go and are renamed in bursts; one look serves for all of one.
 _BURST_S = 2.0
-# Longer than a card takes for anything, or Neutron for all that is asked of it for one port.
-_LONGEST_SILENCE_S = 300.0
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +56,7 @@ class Housekeeper:
 
     def _settle(self) -> None:
         # Each call of Neutron is a beat, too; see open_core.
-        beat = self._watchdog.expect("settlement", longest_silence_s=_LONGEST_SILENCE_S)
+        beat = self._watchdog.expect("settlement", longest_silence_s=LONGEST_SILENCE_S)
         compare_at = 0.0
         while not self._stopping.is_set():
             beat()
@@ -71,7 +69,7 @@ class Housekeeper:
             self._core.settlement.wait(ROUND_S)
 
     def _sweep(self) -> None:
-        beat = self._watchdog.expect("reconciler", longest_silence_s=_LONGEST_SILENCE_S)
+        beat = self._watchdog.expect("reconciler", longest_silence_s=LONGEST_SILENCE_S)
         while not self._stopping.is_set():
             beat()
             self._do(self._core.reconciler.sweep, beat)

@@ -6,10 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from mooring.process.readiness import notify, watchdog_s
+
+LONGEST_SILENCE_S: Final = 300.0
+"""Of a thread that works with neighbours: longer than all of them together keep it waiting before it gets on."""
 
 log = structlog.get_logger(__name__)
 

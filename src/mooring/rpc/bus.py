@@ -29,6 +29,8 @@ _NODES: Final = "nodes"
 _TO_CONTROLLERS: Final = Procedures(ControllerEnd)
 _TO_NODES: Final = Procedures(NodeEnd)
 
+_ARE_YOU_THERE: Final = "are_you_there"
+
 _PATIENCE_S: Final = 30.0
 _LONGER_S: Final[Mapping[str, float]] = {
     "execute": 600.0,
@@ -145,9 +147,38 @@ class NodeClient:
         return _TO_NODES.unpack(name, doing, reply)
 
 
-def serve_controller(transport_url: str, end: ControllerEnd) -> Listener:
-    """Answer nodes, beside other controllers, until the returned listener is stopped; waits for no broker."""
-    return _serve(transport_url, _CONTROLLERS, uuid4().hex, lambda *call: _TO_CONTROLLERS.serve(end, *call))
+class ControllerServer:
+    """Answers nodes, beside other controllers, until it is stopped. It can be sent a word over the bus, to see."""
+
+    def __init__(self, transport_url: str, end: ControllerEnd, on_heard: Callable[[], None]) -> None:
+        """Begin; waits for no broker. ``on_heard`` is called when such a word has arrived."""
+        self._end = end
+        self._on_heard = on_heard
+        self._receiver = Receiver(topic=_CONTROLLERS, server=uuid4().hex)
+        self._caller = Caller(transport_url)
+        self._listener = _serve(transport_url, _CONTROLLERS, str(self._receiver.server), self._answer)
+
+    def call_itself(self) -> None:
+        """Send it that word; raises BusUnavailable when the broker does not take it."""
+        self._caller.tell(self._receiver, "calling this controller itself", _ARE_YOU_THERE, timeout_s=_PATIENCE_S)
+
+    def stop(self, seconds: float) -> None:
+        """End, and wait this long for it."""
+        self._listener.stop(seconds)
+        self._caller.close()
+
+    def _answer(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if name == _ARE_YOU_THERE:
+            self._on_heard()
+            return {}
+        return _TO_CONTROLLERS.serve(self._end, name, arguments)
+
+
+def serve_controller(
+    transport_url: str, end: ControllerEnd, *, on_heard: Callable[[], None] = lambda: None
+) -> ControllerServer:
+    """Answer nodes, beside other controllers, until what is returned is stopped; see ControllerServer."""
+    return ControllerServer(transport_url, end, on_heard)
 
 
 def serve_node(transport_url: str, host: str, end: NodeEnd) -> Listener:
