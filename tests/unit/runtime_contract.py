@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from containers_world import IMAGE, SERVICE, UUID, VFS, World
 
@@ -200,6 +202,21 @@ class RuntimeContract:
 
         world.runtime.start(UUID)
         assert there(world).links == ()
+
+    def test_a_container_that_is_removed_when_it_ends_is_not_when_it_is_restarted(self, world: World) -> None:
+        link = a_link(world)
+        plan = a_plan(link)
+        world.runtime.create(replace(plan, spec=plan.spec.model_copy(update={"auto_remove": True})))
+        world.runtime.start(UUID)
+        before = there(world)
+
+        world.runtime.restart(UUID, 0)
+
+        after = there(world)
+        assert (after.state, after.links, after.runtime_id) == ("running", (link,), before.runtime_id)
+        assert after.started_at != before.started_at
+        (lease,) = world.host.core.journal.leases()
+        assert lease.port.id == link.port_id
 
     def test_the_host_is_told(self, world: World) -> None:
         host = world.runtime.host()

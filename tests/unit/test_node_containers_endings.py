@@ -125,3 +125,20 @@ def test_one_that_was_never_started_and_is_gone_is_made(world: World) -> None:
     world.settle()
 
     assert (starts(world), world.told().status) == (1, Status.RUNNING)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["reply-lost", "daemon-killed"])
+def test_a_reboot_keeps_it_and_is_made_once(world: World, *, killed: bool) -> None:
+    world.controller.want(Verb.CREATE, world.interface(), spec=PASSING, run=True)
+    world.settle()
+    world.controller.want(Verb.REBOOT)
+    lose_the_reply(world, "restart", killed=killed, then=lambda: None)
+
+    carry_out(world, killed=killed)
+
+    done = world.told().done
+    assert done is not None
+    assert (done.number, done.failure, world.told().status) == (2, None, Status.RUNNING)
+    assert world.docker.calls.count("restart") == 1
+    (endpoint,) = world.docker.living()
+    assert world.host.check(endpoint) == ()

@@ -206,6 +206,16 @@ class FakeDocker:
         with self._call("stop"):
             self._halt(self._there(uuid), 143)
 
+    def restart(self, uuid: str, timeout_s: int) -> None:
+        """End a container's processes and start it."""
+        del timeout_s
+        with self._call("restart"):
+            container = self._there(uuid)
+            if container.runs:
+                self._halt_endpoints(container)
+                container.found = replace(container.found, state="exited", exit_code=143)
+            self._launch(container)
+
     def kill(self, uuid: str, signal: str) -> None:
         """Send a signal to a container."""
         with self._call("kill"):

@@ -118,6 +118,11 @@ class DockerRuntime:
         with self._asking(f"stopping container {uuid}") as client:
             client.stop(container_name(uuid), timeout=timeout_s)
 
+    def restart(self, uuid: str, timeout_s: int) -> None:
+        """End a container's processes and start it."""
+        with self._asking(f"restarting container {uuid}") as client:
+            client.restart(container_name(uuid), timeout=timeout_s)
+
     def kill(self, uuid: str, signal: str) -> None:
         """Send a signal to a container."""
         with self._asking(f"sending {signal} to container {uuid}") as client:

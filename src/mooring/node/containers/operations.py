@@ -201,10 +201,16 @@ class Operations:
 
     def _reboot(self, work: Work) -> None:
         found = self._there(work)
+        timeout_s = int(work.argument("timeout_s", _STOP_S))
         if found.started_at != self._begin(work, found).started_at:
             return
+        if found.runs and work.wanted.spec.auto_remove:
+            # Stopped, it would be gone.
+            self._memory.launch(work.uuid, work.number)
+            self._runtime.restart(work.uuid, timeout_s)
+            return
         if found.runs:
-            self._runtime.stop(work.uuid, int(work.argument("timeout_s", _STOP_S)))
+            self._runtime.stop(work.uuid, timeout_s)
         self._start_again(work)
 
     def _start_again(self, work: Work) -> None:

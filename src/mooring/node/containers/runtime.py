@@ -133,6 +133,10 @@ class Runtime(Protocol):
         """End a container's processes, by force after a while; one that does not run stays as it is."""
         ...
 
+    def restart(self, uuid: str, timeout_s: int) -> None:
+        """End a container's processes and start it. One that is to be removed when it ends is not removed by this."""
+        ...
+
     def kill(self, uuid: str, signal: str) -> None:
         """Send a signal to a container."""
         ...
