@@ -56,14 +56,15 @@ def test_every_option_of_ours_says_when_to_change_it() -> None:
 
 
 def test_the_examples_of_the_operators_guide_load(tmp_path: Path) -> None:
-    smallest, specs, kuryr = re.findall(r"```ini\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    smallest, specs, programs, kuryr = re.findall(r"```ini\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
     files = []
-    for number, text in enumerate((kuryr, smallest, specs)):
+    for number, text in enumerate((kuryr, smallest, specs, programs)):
         files.append(tmp_path / f"{number}.conf")
         files[-1].write_text(text)
 
     assert load(files[1:2]).warnings == ()
-    assert [spec.physical_network for spec in load(files).settings.device_specs] == ["physnet1", "physnet1", "physnet2"]
+    networks = [spec.physical_network for spec in load(files).settings.device_specs]
+    assert networks == ["physnet1", "physnet1", "physnet2", None]
 
 
 def documented() -> set[tuple[str, str]]:

@@ -160,12 +160,14 @@ def test_a_node_belongs_to_the_service_when_it_is_told_of_the_bus_and_serves_doc
 
 def test_what_has_no_effect_as_things_are_is_told(write: Write) -> None:
     path = write(LOCAL + KEYSTONE + "[scheduler]\nenabled_filters = RamFilter\ncpu_allocation_ratio = 2\n")
+    path.write_text(path.read_text() + ALIAS.replace("type-VF", "type-PF"))
     alone = write(SPEC + NEUTRON + "[DEFAULT]\nhost_labels = rack:7\n", "alone.conf")
 
     said = "\n".join(load_controller([path]).warnings)
 
     assert "[scheduler] cpu_allocation_ratio has no effect: [scheduler] enabled_filters lacks CPUFilter" in said
     assert "[keystone_authtoken] has no effect for users" in said
+    assert "[pci] alias qat serves nobody: a PF comes" in said
     assert "[DEFAULT] host_labels has no effect" in "\n".join(load([alone]).warnings)
 
 

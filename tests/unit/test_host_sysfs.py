@@ -229,16 +229,20 @@ def test_a_plain_device_is_found_for_what_it_is(tree: Tree) -> None:
     )
 
 
-def test_plain_devices_are_those_without_sriov_and_no_bridges(tree: Tree) -> None:
+def test_plain_devices_are_of_no_network_card_and_no_bridges(tree: Tree) -> None:
     tree.card(PF, VF0)
+    tree.device("0000:03:00.0", **{"class": "0x0b4000"}, sriov_totalvfs="16")
+    (tree.device("0000:03:01.0", **{"class": "0x0b4000"}, device="0x37c9") / "physfn").symlink_to("../0000:03:00.0")
     tree.device("0000:00:01.0", **{"class": "0x060400"})
     tree.device("0000:05:00.0", **{"class": "0x030200"}, vendor="0x10de", device="0x20b0", numa_node="1")
     tree.bind("0000:05:00.0", "vfio-pci")
     tree.device("0000:04:00.0", **{"class": "0x010802"})
     (tree.device("0000:06:00.0") / "vendor").unlink()
 
-    disk, gpu = Sysfs(tree.root).plain_devices()
+    accelerator, disk, gpu = Sysfs(tree.root).plain_devices()
 
+    assert (str(accelerator.address), str(accelerator.parent)) == ("0000:03:01.0", "0000:03:00.0")
+    assert (disk.parent, gpu.parent) == (None, None)
     assert (str(disk.address), disk.driver) == ("0000:04:00.0", None)
     assert (str(gpu.address), gpu.vendor_info, gpu.driver, gpu.numa_node) == (
         "0000:05:00.0",

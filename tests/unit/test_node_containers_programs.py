@@ -204,6 +204,17 @@ def test_a_plain_device_that_is_not_for_programs_is_refused(gpus: World, bus: in
     assert (gpus.failure().kind, words in gpus.failure().message) == (FailureKind.REFUSED, True)
 
 
+def test_a_vf_of_an_accelerator_is_a_vf_for_programs(gpus: World) -> None:
+    vf = gpus.host.kernel.add_device("0000:03:01.0", vendor_id="10de", driver=VFIO, parent="0000:03:00.0")
+
+    gpus.controller.want(Verb.CREATE, devices=(vf.address,), run=True)
+    gpus.settle()
+
+    told = {device.address: device for device in gpus.controller.reports[-1].devices}[vf.address]
+    assert (told.kind, told.parent, told.vf_driver) == (DeviceKind.VF, vf.parent, VFIO)
+    assert (told.state, told.holder) == (DeviceState.HELD, UUID)
+
+
 def test_an_operator_sees_plain_devices_beside_cards(gpus: World, capsys: pytest.CaptureFixture[str]) -> None:
     gpus.controller.want(Verb.CREATE, devices=(GPU,), run=True)
     gpus.settle()

@@ -1,4 +1,4 @@
-"""The host's devices without SR-IOV that programs in containers may drive: which there are, and who has them."""
+"""The host's devices that are no network cards', for programs in containers: which there are, and who has them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _Row = tuple[str, ...]
 def device_listing(devices: Devices, drivers: PortDrivers) -> Listing:
     """List every VF that the host may hand out with its state and owner, below the PF it belongs to.
 
-    Then come devices without SR-IOV, for programs. At the end stand the leases whose devices have left the host, or
+    Then come devices that are for programs only. At the end stand the leases whose devices have left the host, or
     that the device spec does not admit any more.
     """
     statuses = devices.pool.statuses()
@@ -99,7 +99,8 @@ def _plain_row(status: PlainStatus) -> _Row:
     reason = status.obstacle or ""
     if status.container is not None:
         state, reason = VfState.ASSIGNED, container_words(status.container)
-    return str(device.address), "PCI", "", "", "", _numa(device), device.driver or "", state.value, "", reason
+    kind = "PCI" if device.parent is None else "VF"
+    return str(device.address), kind, "", "", "", _numa(device), device.driver or "", state.value, "", reason
 
 
 def _stray_row(lease: Lease, told: str, *, is_there: bool) -> _Row:

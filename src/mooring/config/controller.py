@@ -19,6 +19,7 @@ from mooring.config.settings import ControllerSettings, SchedulerSettings
 from mooring.controller.scheduler.names import MULTIPLIERS, check_filters
 from mooring.errors import InvalidConfiguration
 from mooring.pci.alias import parse_aliases
+from mooring.pci.requests import DeviceKind
 
 DATABASE_FILE: Final = "service.sqlite"
 
@@ -73,6 +74,11 @@ def controller_doubts(settings: ControllerSettings, read: Configuration) -> tupl
         doubts.append("[api] auth_strategy = noauth: everybody on this machine is whoever they say")
         if settings.keystone_authtoken:
             doubts.append(f"[{KEYSTONE_SECTION}] has no effect for users while [api] auth_strategy is noauth")
+    doubts += [
+        f"[pci] alias {alias.name} serves nobody: a PF comes into a container as a port of vnic_type direct-physical"
+        for alias in settings.aliases.values()
+        if alias.kind is DeviceKind.PF
+    ]
     if settings.neutron.auth_type is None:
         doubts.append("[neutron] auth_type is not set: no port can be bound")
     return tuple(doubts)

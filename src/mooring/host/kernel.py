@@ -101,7 +101,7 @@ class Kernel(Protocol):
         ...
 
     def plain_devices(self) -> tuple[PlainDevice, ...]:
-        """Return every device without SR-IOV that is no bridge, ordered by address."""
+        """Return every device that is for programs, ordered by address: without SR-IOV, or a VF of no network card."""
         ...
 
     def find(self, address: PciAddress) -> PciDevice | None:

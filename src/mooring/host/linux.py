@@ -43,7 +43,7 @@ class LinuxKernel:
             return self._sysfs.physical_functions()
 
     def plain_devices(self) -> tuple[PlainDevice, ...]:
-        """Return every device without SR-IOV that is no bridge, ordered by address."""
+        """Return every device that is for programs, ordered by address."""
         with kernel_errors("listing PCI devices", "this host"):
             return self._sysfs.plain_devices()
 
@@ -143,10 +143,9 @@ class LinuxKernel:
             case PhysicalFunction():
                 return self._pf_now(device)
             case PlainDevice():
-                now = self.find(device.address)
-                if not isinstance(now, PlainDevice):
+                if not self._sysfs.exists(device.address):
                     raise DeviceGone("looking at the device", device.address, "it has left the host")
-                return now
+                return device
 
     def _pf_now(self, pf: PhysicalFunction) -> PhysicalFunction:
         now = self.find(pf.address)

@@ -75,14 +75,18 @@ class Sysfs:
         return tuple(sorted(found, key=lambda pf: pf.address))
 
     def plain_devices(self) -> tuple[PlainDevice, ...]:
-        """Return every device without SR-IOV that is no bridge, ordered by address, as far as they can be read."""
+        """Return every device that is for programs, ordered by address, as far as they can be read."""
         found = []
         for name in os.listdir(self._devices):
             path = f"{self._devices}/{name}"
             with suppress(OSError, ValueError, InvalidPciAddress):
-                if not _has_sriov(path) and not _read(path, "class").startswith(BRIDGE_CLASS):
+                if _is_for_programs(path):
                     found.append(_plain_device(path, PciAddress.parse(name)))
         return tuple(sorted(found, key=lambda device: device.address))
+
+    def exists(self, address: PciAddress) -> bool:
+        """Tell whether there is a device at an address."""
+        return os.path.exists(f"{self._devices}/{address}")
 
     def find(self, address: PciAddress) -> PciDevice | None:
         """Return the device as it is now, or None when there is none."""
@@ -199,8 +203,12 @@ def _vf(path: str, name: str, index: int, family: _Family, at_home: str | None) 
     )
 
 
-def _has_sriov(path: str) -> bool:
-    return os.path.exists(f"{path}/sriov_totalvfs") or os.path.exists(f"{path}/physfn")
+def _is_for_programs(path: str) -> bool:
+    """Tell whether a device is none of a network card with SR-IOV, no other PF and no bridge."""
+    kind = _read(path, "class")
+    if kind.startswith(BRIDGE_CLASS) or os.path.exists(f"{path}/sriov_totalvfs"):
+        return False
+    return not (kind.startswith(_NETWORK_CLASS) and os.path.exists(f"{path}/physfn"))
 
 
 def _plain_device(path: str, address: PciAddress) -> PlainDevice:
@@ -210,6 +218,7 @@ def _plain_device(path: str, address: PciAddress) -> PlainDevice:
         product_id=_hex_id(_read(path, "device")),
         numa_node=_numa_node(path),
         driver=_link_name(path, "driver"),
+        parent=PciAddress.parse(parent) if (parent := _link_name(path, "physfn")) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""PCI devices as mooring sees them: physical functions and their virtual functions, and devices without SR-IOV."""
+"""PCI devices as mooring sees them: physical functions and their virtual functions, and devices that are no cards'."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ class PciDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainDevice(PciDevice):
-    """A device that is neither a PF nor a VF, nor a bridge to others: a GPU, an NVMe disk."""
+    """A device for programs, of no network card with SR-IOV: a GPU, an NVMe disk, or a VF of an accelerator.
+
+    ``parent`` is the PF of such a VF.
+    """
 
     driver: str | None
+    parent: PciAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

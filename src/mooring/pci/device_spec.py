@@ -97,7 +97,7 @@ class DeviceSpec:
 
 
 def admits_plain(specs: Iterable[DeviceSpec], device: PlainDevice) -> bool:
-    """Tell whether a device without SR-IOV may be handed to programs.
+    """Tell whether a device that is no network card's may be handed to programs.
 
     An entry with a physical network is about what makes ports present, and such a device does not.
     """

@@ -75,14 +75,16 @@ class FakeHost:
         product_id: str = "1000",
         driver: str | None = None,
         numa_node: int | None = None,
+        parent: str | None = None,
     ) -> PlainDevice:
-        """Plug in a device without SR-IOV."""
+        """Plug in a device that is no network card's; ``parent`` is the PF of a VF."""
         device = PlainDevice(
             address=PciAddress.parse(address),
             vendor_id=vendor_id,
             product_id=product_id,
             numa_node=numa_node,
             driver=driver,
+            parent=None if parent is None else PciAddress.parse(parent),
         )
         self._others[device.address] = device
         return device

@@ -36,7 +36,7 @@ class FakeKernel(FakeVirtualLinks):
 
     @counted
     def plain_devices(self) -> tuple[PlainDevice, ...]:
-        """Return every device without SR-IOV, ordered by address."""
+        """Return every device that is for programs, ordered by address."""
         return tuple(device for _, device in sorted(self._others.items()))
 
     @counted

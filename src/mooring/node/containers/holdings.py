@@ -91,10 +91,11 @@ class Holdings:
 
     def _assign(self, address: PciAddress, member: PooledVf | None, uuid: str) -> None:
         if member is None:
-            self._plain.named(address)
+            parent = self._plain.named(address).parent
         else:
             self._require_unused(member)
-        self._journal.assign(address, None if member is None else member.pf.address, uuid)
+            parent = member.pf.address
+        self._journal.assign(address, parent, uuid)
 
     def _require_unused(self, member: PooledVf) -> None:
         self._group(member.address)

@@ -120,7 +120,7 @@ def _state(status: VfStatus) -> tuple[DeviceState, str | None, str]:
 
 
 def _plain(status: PlainStatus) -> DeviceReport:
-    """Report a device without SR-IOV, which is for programs only."""
+    """Report a device that is for programs only."""
     device, state = status.device, DeviceState.FREE
     if status.container is not None:
         state = DeviceState.HELD
@@ -128,9 +128,10 @@ def _plain(status: PlainStatus) -> DeviceReport:
         state = DeviceState.UNUSABLE
     return DeviceReport(
         address=device.address,
-        kind=DeviceKind.PCI,
+        kind=DeviceKind.PCI if device.parent is None else DeviceKind.VF,
         vendor_id=device.vendor_id,
         product_id=device.product_id,
+        parent=device.parent,
         numa_node=device.numa_node,
         vf_driver=VFIO,
         label=_label(device),
