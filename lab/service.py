@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,24 @@ class Controller:
 class ContainerService:
     """Controllers on a database, with the cloud's Keystone, Neutron and broker; all on the loopback interface."""
 
-    def __init__(self, cloud: NeutronCloud, directory: Path, database_url: str, *, controllers: int = 1) -> None:
+    def __init__(
+        self,
+        cloud: NeutronCloud,
+        directory: Path,
+        database_url: str,
+        *,
+        controllers: int = 1,
+        programs: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """``programs`` are what is run in place of mooring, for a controller each: the last ones."""
         self._cloud = cloud
         self._directory = directory.absolute()
         self._database_url = database_url
         ports = [cloud.facts.container_port, *free_ports(2 * controllers - 1)]
+        all_programs = [MOORING] * (controllers - len(programs)) + [*programs]
         self.controllers = tuple(
-            self._controller(f"controller{number + 1}", *ports[2 * number : 2 * number + 2])
-            for number in range(controllers)
+            self._controller(f"controller{number + 1}", program, ports[2 * number], ports[2 * number + 1])
+            for number, program in enumerate(all_programs)
         )
         for controller in self.controllers:
             self._write_conf(controller)
@@ -84,10 +95,10 @@ class ContainerService:
             )
         return done.stdout
 
-    def _controller(self, name: str, port: int, metrics_port: int) -> Controller:
+    def _controller(self, name: str, program: Sequence[str], port: int, metrics_port: int) -> Controller:
         daemon = Daemon(
             name=name,
-            command=(*MOORING, "--config-file", str(self._conf(name)), "controller"),
+            command=(*program, "--config-file", str(self._conf(name)), "controller"),
             log_file=self._directory / "log" / f"{name}.log",
             pid_file=self._directory / "run" / f"{name}.pid",
             env=NO_PROXY,
@@ -140,6 +151,7 @@ service_token_roles_required = true
 auth_section = keystone_authtoken
 region_name = {REGION}
 transport_url = {facts.transport_url()}
+default_vnic_type = direct
 """)
 
 

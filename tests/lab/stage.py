@@ -16,7 +16,7 @@ from lab.state import CommandResult
 CIDR = "10.10.0.0/24"
 # Neutron allocates at random. Two networks of this CIDR need one address that is certain to differ: a container
 # always hears its own.
-ALLOCATED, OUTSIDE = {"start": "10.10.0.2", "end": "10.10.0.99"}, "10.10.0.200"
+OUTSIDE = "10.10.0.200"
 PATIENCE_S = 90
 # Each question costs an emulated guest some work.
 LOOK_AGAIN_S = 5.0
@@ -77,7 +77,7 @@ class Stage:
         )
         self.made.append(("network", network["id"]))
         if cidr is not None:
-            self.neutron.create_subnet(network["id"], cidr, allocation_pools=[ALLOCATED])
+            self.neutron.create_subnet(network["id"], cidr, allocation_pools=[allocated(cidr)])
         return network
 
     def port(
@@ -191,6 +191,12 @@ class Stage:
     def _on_both(self, command: str) -> list[str]:
         with ThreadPoolExecutor() as pool:
             return [done.stdout for done in pool.map(lambda node: node.guest.run(command), self.nodes)]
+
+
+def allocated(cidr: str) -> dict[str, str]:
+    """Return the addresses of a subnet of 256 that Neutron may give to ports; OUTSIDE is not among them."""
+    prefix, _, _ = cidr.rpartition(".")
+    return {"start": f"{prefix}.2", "end": f"{prefix}.99"}
 
 
 def address_of(port: Resource) -> str:

@@ -17,12 +17,12 @@ from lab.neutron.client import Resource
 from lab.node import SOCKET_UNIT, UNIT, MooringNode
 from lab.state import PfState
 from tests.lab.stage import (
-    ALLOCATED,
     CIDR,
     LOOK_AGAIN_S,
     Container,
     Stage,
     address_of,
+    allocated,
     eventually,
     findings,
     held,
@@ -456,7 +456,7 @@ def test_nothing_is_lost(outcomes: Outcomes, fault: Fault) -> None:
 def _network(stage: Stage, physical_network: str) -> Resource:
     network = stage.network(physical_network=physical_network, vlan=VLAN, cidr=None)
     # Docker makes one call less for a container without a gateway: 15 seconds less where nobody answers.
-    stage.neutron.create_subnet(network["id"], CIDR, gateway_ip=None, allocation_pools=[ALLOCATED])
+    stage.neutron.create_subnet(network["id"], CIDR, gateway_ip=None, allocation_pools=[allocated(CIDR)])
     return network
 
 
