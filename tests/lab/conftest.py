@@ -61,7 +61,10 @@ def node2(lab: Lab) -> Guest:
 
 @pytest.fixture(scope="module")
 def without_mooring(lab: Lab) -> Iterator[None]:
-    """Both guests with the daemon stopped, if other tests have started it."""
+    """Both guests with the daemon stopped, if other tests have started it.
+
+    What is done to VFs by hand meanwhile, the daemon would respect for a minute: it is told to clean up at once.
+    """
     running = [
         guest for guest in lab.guests().values() if guest.run(["systemctl", "is-active", UNIT], check=False).code == 0
     ]
@@ -70,6 +73,7 @@ def without_mooring(lab: Lab) -> Iterator[None]:
     yield
     for guest in running:
         guest.run(["systemctl", "start", UNIT])
+        guest.run(["mooring", "gc"])
 
 
 @pytest.fixture(scope="session")
