@@ -149,6 +149,26 @@ def test_calls_give_up_while_the_broker_is_away_and_are_answered_when_it_is_back
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_controller_hears_itself_whenever_there_is_a_broker(broker: NeutronCloud, url: str) -> None:
+    heard = threading.Semaphore(0)
+    server = serve_controller(url, Controller(), on_heard=heard.release)
+
+    def hear() -> None:
+        # What is sent before it listens is lost.
+        server.call_itself()
+        if not heard.acquire(timeout=1):
+            raise BusUnavailable("hearing", "nothing yet")
+
+    until_it_answers(hear)
+    broker.stop_broker()
+    with pytest.raises(BusUnavailable):
+        server.call_itself()
+    broker.start_broker()
+    until_it_answers(hear)
+    server.stop(5)
+
+
+@pytest.mark.usefixtures("quick")
 def test_two_controllers_share_the_work_and_one_is_enough(
     url: str, served: tuple[Controller, Node], to_controller: ControllerClient
 ) -> None:
