@@ -100,6 +100,20 @@ def test_no_round_touches_the_device_of_a_container_and_no_crash_frees_it(world:
     assert world.host.core.journal.assigned() == {VFS[0]: UUID}
 
 
+def test_a_container_finds_its_device_on_vfio_pci_again_after_a_reboot(world: World) -> None:
+    world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
+    world.settle()
+    world.docker.reboot()
+    world.host.kernel.reboot()
+    assert world.host.kernel.vf(VFS[0]).driver != VFIO
+
+    world.restart()
+    world.host.later()
+
+    assert world.host.kernel.vf(VFS[0]).driver == VFIO
+    assert world.host.core.journal.assigned() == {VFS[0]: UUID}
+
+
 def test_a_device_that_a_program_has_open_is_not_given(world: World) -> None:
     world.host.kernel.open_vfio(world.host.kernel.vf(VFS[0]))
 

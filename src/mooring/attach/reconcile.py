@@ -256,7 +256,7 @@ class Reconciler:
                 self._engine.caretaker.clean(status.pooled, ours=True)
         elif is_stale:
             self._engine.caretaker.clean(status.pooled, ours=False)
-        elif status.state is VfState.FREE and status.pooled.vf_driver is not None:
+        elif status.state in (VfState.FREE, VfState.ASSIGNED) and status.pooled.vf_driver is not None:
             self._engine.caretaker.prepare(status.pooled)
 
     def _acquit_the_absent(self) -> None:
