@@ -50,7 +50,7 @@ class Caretaker:
             log.info("vf.cleaned", device=str(member.address))
 
     def prepare(self, member: PooledVf) -> None:
-        """Bind a VF that no lease holds to the driver that the device spec names for it: after a boot, it is another."""
+        """Bind a VF that no lease holds to the driver that the device spec names for it; a boot gives it another."""
         with self._card_locks.holding(member.pf.address):
             vf = self._kernel.find(member.address)
             if member.vf_driver != VFIO or self._journal.holder(member.address) is not None:
