@@ -33,6 +33,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mooring.libnetwork": (
         *("mooring.errors", "mooring.suggestions", "mooring.pci", "mooring.statefile", "mooring.attach.types"),
         *("mooring.neutron.api", "mooring.neutron.model", "mooring.config.settings", "mooring.process.server"),
+        "mooring.attach.lasting",
     ),
     "mooring.container": ("mooring.errors", "mooring.pci", "mooring.neutron.model"),
     "mooring.rpc": ("mooring.errors", "mooring.container", "mooring.pci", "mooring.neutron.model", "mooring.messaging"),

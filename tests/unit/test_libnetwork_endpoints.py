@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from libnetwork_world import HOST, Container, DockerError, DockerNetwork, World
 
+from mooring.errors import NeutronUnreachable
 from mooring.libnetwork.intents import GRACE_SECONDS
 from mooring.neutron.api import NewPort
 from mooring.neutron.model import Network, Port
@@ -525,6 +526,30 @@ class TestPortsThatMooringMakes:
         world.plugin.pay_debts()
 
         assert not world.neutron.server.tables["ports"]
+
+    def test_a_port_that_neutron_never_answers_for_does_not_keep_the_others_from_being_deleted(
+        self, world: World, made: DockerNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        addresses = [{"PoolID": made.pools[4][0], "Address": f"10.0.0.{last}"} for last in (77, 78, 79)]
+        for address in addresses:
+            world.docker.call("IpamDriver.RequestAddress", address)
+        stuck = next(iter(world.neutron.server.tables["ports"]))
+        world.neutron.unreachable = True
+        for address in addresses:
+            world.docker.call("IpamDriver.ReleaseAddress", address)
+        world.neutron.unreachable = False
+        delete_port = world.neutron.delete_port
+
+        def hang(port_id: str) -> None:
+            if port_id == stuck:
+                raise NeutronUnreachable(f"deleting port {port_id}", "timed out")
+            delete_port(port_id)
+
+        monkeypatch.setattr(world.neutron, "delete_port", hang)
+        for _ in range(3):
+            world.plugin.pay_debts()
+
+        assert list(world.neutron.server.tables["ports"]) == [stuck]
 
     @pytest.mark.parametrize("ipam", ["own", "null"])
     def test_a_start_whose_answer_is_lost_at_any_call_leaves_no_port(

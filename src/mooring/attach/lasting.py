@@ -1,8 +1,9 @@
-"""How long something has been seen to last, round after round, and how long ago it was tried."""
+"""How long something has been seen to last, round after round, and how long ago or how often it was tried."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T", bound=Hashable)
@@ -45,3 +46,18 @@ class Paced(Generic[_T]):
     def forget(self, thing: _T) -> None:
         """Take it that a thing was not tried: it has succeeded."""
         self._tried.pop(thing, None)
+
+
+class Turns(Generic[_T]):
+    """Gives everything its turn at a neighbour that may be silent about one thing only, round after round."""
+
+    def __init__(self) -> None:
+        self._tries: Counter[_T] = Counter()
+
+    def each(self, things: Iterable[_T]) -> Iterator[_T]:
+        """Yield the things of this round, those first that were yielded least often; whoever meets silence may stop."""
+        waiting = tuple(things)
+        self._tries = Counter({thing: self._tries[thing] for thing in waiting})
+        for thing in sorted(waiting, key=self._tries.__getitem__):
+            self._tries[thing] += 1
+            yield thing

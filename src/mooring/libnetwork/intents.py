@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from mooring.libnetwork.debts import pay_each
+from mooring.libnetwork.debts import Debts
 from mooring.neutron.api import Neutron
 from mooring.statefile import StateFile
 
@@ -30,6 +30,7 @@ class Intents:
         self._file = file
         self._neutron = neutron
         self._clock = clock
+        self._debts = Debts(self._take_back)
         self._under_way: set[str] = set()
         self._lock = threading.Lock()
 
@@ -65,7 +66,7 @@ class Intents:
             "SELECT token, resource FROM intent WHERE written_at <= ? ORDER BY rowid DESC",
             self._clock() - GRACE_SECONDS,
         )
-        pay_each(((token, resource) for token, resource in rows if token not in under_way), self._take_back)
+        self._debts.pay((token, resource) for token, resource in rows if token not in under_way)
 
     def _take_back(self, intent: tuple[str, str]) -> None:
         token, resource = intent

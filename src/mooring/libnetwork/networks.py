@@ -10,7 +10,7 @@ import structlog
 from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
-from mooring.libnetwork.debts import owing, pay_each
+from mooring.libnetwork.debts import Debts, owing
 from mooring.libnetwork.directory import Directory
 from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.network_plan import NetworkPlan, Planner, SubnetPlan
@@ -46,6 +46,7 @@ class Networks:
         self._pools = pools
         self._settings = settings
         self.planner = Planner(neutron, records, intents, pools)
+        self._debts = Debts(self._dismantle)
         self._lock = threading.Lock()
 
     def create(self, request: CreateNetworkRequest) -> None:
@@ -90,7 +91,7 @@ class Networks:
     def pay_debts(self) -> None:
         """Take away what is left of deleted networks."""
         with self._lock:
-            pay_each(self._records.doomed_networks(), self._dismantle)
+            self._debts.pay(self._records.doomed_networks())
 
     def _carry_out(self, plan: NetworkPlan, record: NetworkRecord) -> NetworkRecord:
         tags = names.identity_tags(record.docker_id)

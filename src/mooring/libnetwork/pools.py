@@ -7,7 +7,7 @@ import threading
 from mooring.config.settings import LibnetworkSettings
 from mooring.errors import InvalidRequest
 from mooring.libnetwork import names
-from mooring.libnetwork.debts import owing, pay_each
+from mooring.libnetwork.debts import Debts, owing
 from mooring.libnetwork.intents import Intents
 from mooring.libnetwork.options import NetworkOptions, Selector, parse_network_options
 from mooring.libnetwork.protocol import RequestPoolRequest
@@ -29,6 +29,7 @@ class Pools:
         self._records = records
         self._intents = intents
         self._settings = settings
+        self._debts = Debts(self._let_go_again)
         self._lock = threading.Lock()
 
     def request(self, request: RequestPoolRequest) -> PoolRecord:
@@ -76,7 +77,10 @@ class Pools:
 
     def pay_debts(self) -> None:
         """Let go what should be gone already."""
-        pay_each(self._records.doomed_pools(), lambda record: self._let_go(record.pool_id, created=record.created))
+        self._debts.pay(self._records.doomed_pools())
+
+    def _let_go_again(self, record: PoolRecord) -> None:
+        self._let_go(record.pool_id, created=record.created)
 
     def _let_go(self, pool_id: str, *, created: bool) -> None:
         """Delete a pool, or take the mark off a user's, unless a subnet of another host still uses it."""

@@ -12,7 +12,7 @@ import structlog
 from mooring.attach.types import Attachments
 from mooring.errors import PortBusy, PortUnusable
 from mooring.libnetwork import names
-from mooring.libnetwork.debts import owing, pay_each
+from mooring.libnetwork.debts import Debts, owing
 from mooring.libnetwork.intents import GRACE_SECONDS, Intents
 from mooring.libnetwork.reservations import Reservation, Reservations
 from mooring.neutron.api import Neutron, NewPort
@@ -62,6 +62,7 @@ class Ports:
         self._intents = intents
         self._host = host
         self._clock = clock
+        self._debts = Debts(self._delete)
         self._read: dict[str, Port] = {}
 
     def with_address(self, network_id: str, address: IpAddress) -> Port | None:
@@ -160,7 +161,7 @@ class Ports:
 
     def pay_debts(self) -> None:
         """Delete the ports that should be deleted already."""
-        pay_each(self._reservations.doomed(), self._delete)
+        self._debts.pay(self._reservations.doomed())
 
     def _delete(self, reservation: Reservation) -> None:
         self._neutron.delete_port(reservation.port_id)
