@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from mooring.attach.observer import Nobody
 from mooring.attach.pool import VfState
 from mooring.attach.types import Lease, LeaseStep
-from mooring.errors import InvalidRequest, KernelRefused, StateFileUnusable
+from mooring.errors import InvalidRequest, KernelRefused, NeutronUnreachable, StateFileUnusable
 from mooring.host.kernel import VFIO, VfSettings
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
@@ -477,6 +477,76 @@ def test_what_neutron_announces_is_followed_before_the_next_round(world: World, 
     assert world.held(vf.address).spoof_check is False
     world.later()
     assert told.findings == ["port-changed"]
+
+
+def test_what_neutron_announces_before_it_falls_silent_is_followed_as_soon_as_it_answers(
+    world: World, told: Told
+) -> None:
+    changed, deleted = world.port(), world.port()
+    vf = running(world, changed)
+    running(world, deleted, "endpoint-2")
+    world.neutron.listen(HOST, world.core.follower.hear)
+    world.neutron.change_port(changed.id, port_security_enabled=False)
+    world.neutron.drop_port(deleted.id)
+    world.neutron.unreachable = True
+
+    for _ in range(2):
+        with pytest.raises(NeutronUnreachable):
+            world.core.follower.attend()
+    world.neutron.unreachable = False
+    world.core.follower.attend()
+
+    assert world.held(vf.address).spoof_check is False
+    assert sorted(told.findings) == ["port-changed", "port-deleted"]
+    world.neutron.calls.clear()
+    world.core.follower.attend()
+    assert world.neutron.calls == []
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_port_that_neutron_never_answers_for_does_not_keep_the_others_from_being_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, silent: int
+) -> None:
+    ports = [world.port(), world.port()]
+    vfs = [running(world, port, port.id) for port in ports]
+    world.neutron.listen(HOST, world.core.follower.hear)
+    for port in ports:
+        world.neutron.change_port(port.id, port_security_enabled=False)
+    read = world.neutron.port
+
+    def hang(port_id: str) -> Port:
+        if port_id == ports[silent].id:
+            raise NeutronUnreachable(f"reading port {port_id}", "timed out")
+        return read(port_id)
+
+    monkeypatch.setattr(world.neutron, "port", hang)
+    for _ in range(2):
+        with pytest.raises(NeutronUnreachable):
+            world.core.follower.attend()
+
+    assert [world.held(vf.address).spoof_check for vf in vfs] == [silent == 0, silent == 1]
+
+
+def test_what_neutron_announces_while_a_start_is_under_way_is_followed_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = world.port()
+    world.neutron.listen(HOST, world.core.follower.hear)
+    write = world.kernel.write_settings
+
+    def announce(vf: VirtualFunction, wanted: VfSettings) -> frozenset[str]:
+        monkeypatch.setattr(world.kernel, "write_settings", write)
+        world.neutron.change_port(port.id, port_security_enabled=False)
+        world.core.follower.attend()
+        return write(vf, wanted)
+
+    monkeypatch.setattr(world.kernel, "write_settings", announce)
+    vf = world.run(port)
+    assert world.held(vf.address).spoof_check is True
+
+    world.core.follower.attend()
+
+    assert world.held(vf.address).spoof_check is False
 
 
 def test_a_port_set_down_by_its_owner_is_silenced_and_heard_again(world: World, told: Told) -> None:

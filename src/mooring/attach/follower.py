@@ -14,7 +14,7 @@ from mooring.attach.devices import Devices
 from mooring.attach.drift import nature
 from mooring.attach.engine import Engine
 from mooring.attach.findings import Finding, FindingKind, Findings
-from mooring.attach.lasting import Lasting
+from mooring.attach.lasting import Lasting, Turns
 from mooring.attach.leftovers import orphans
 from mooring.attach.observer import Nobody, Observer
 from mooring.attach.readings import PolicyReadings
@@ -60,6 +60,8 @@ class Follower:
         self._orphans: Lasting[str] = Lasting(clock)
         self._missing: Lasting[str] = Lasting(clock)
         self._heard: SimpleQueue[PortNews] = SimpleQueue()
+        self._due: dict[str, set[PortNews]] = {}
+        self._turns: Turns[str] = Turns()
 
     def hear(self, news: PortNews) -> None:
         """Take note of a change that Neutron announced; it is looked at soon, in the thread of the rounds.
@@ -71,18 +73,35 @@ class Follower:
             self._wake()
 
     def attend(self) -> None:
-        """Look at the ports that Neutron has announced changes of, and at no others."""
+        """Look at the ports that Neutron has announced changes of, and at no others.
+
+        What cannot be looked at, because Neutron falls silent or a verb is under way, is looked at the next time.
+        """
+        self._sort_news()
+        if not self._due:
+            return
+        policies = PolicyReadings(self._ports)
+        due = {lease.id: lease for lease in self._at_rest() if lease.id in self._due}
+        for lease_id in self._turns.each(due):
+            lease = due[lease_id]
+            if not self._look_afresh(lease, policies) and any(news.deleted for news in self._due[lease_id]):
+                self._give_up(FindingKind.PORT_DELETED, lease, "Neutron has deleted it")
+            del self._due[lease_id]
+
+    def _sort_news(self) -> None:
+        """Add what was heard to what is due of each lease, and forget what is known by now."""
         heard = set()
         with suppress(Empty):
             while True:
                 heard.add(self._heard.get_nowait())
-        if not heard:
+        if not (heard or self._due):
             return
-        policies = PolicyReadings(self._ports)
-        for lease in self._at_rest():
-            concerning = [news for news in heard if _concerns(news, lease)]
-            if concerning and not self._look_afresh(lease, policies) and any(news.deleted for news in concerning):
-                self._give_up(FindingKind.PORT_DELETED, lease, "Neutron has deleted it")
+        due = {}
+        for lease in self._journal.leases():
+            told = heard | self._due.get(lease.id, set())
+            if concerning := {news for news in told if _concerns(news, lease)}:
+                due[lease.id] = concerning
+        self._due = due
 
     def round(self) -> None:
         """Look at all ports of this host: one call, and one more for each that is missing and for each QoS policy."""
