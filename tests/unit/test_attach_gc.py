@@ -238,8 +238,11 @@ def test_a_vf_that_does_not_come_clean_is_told_with_the_reason(world: World, mon
     assert world.unclean() == []
 
 
-def test_a_vf_that_somebody_uses_by_hand_is_left_alone(world: World) -> None:
+@pytest.mark.parametrize("is_quarantined", [False, True])
+def test_a_vf_that_somebody_uses_by_hand_is_left_alone(world: World, *, is_quarantined: bool) -> None:
     vf = world.kernel.vf(VF)
+    if is_quarantined:
+        world.core.journal.quarantine(VF, "it kept its VLAN")
     world.kernel.write_settings(vf, replace(world.held(VF), vlan=77))
     world.kernel.add_address(vf, "192.0.2.9/24")
 

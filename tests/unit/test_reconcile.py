@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -777,6 +777,67 @@ def test_a_taken_vf_that_a_program_has_open_is_quarantined_until_the_program_end
 
     world.kernel.close_vfio(vf)
     world.later()
+    assert world.unclean() == []
+
+
+def quarantined(world: World, monkeypatch: pytest.MonkeyPatch, vf: VirtualFunction) -> None:
+    """Let the container of a VF be removed while the VF's card refuses to be set."""
+
+    def refuse(vf: VirtualFunction, _: VfSettings) -> frozenset[str]:
+        raise KernelRefused("setting the VLAN", vf.address, errno.EIO)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.kernel, "write_settings", refuse)
+        removed(world)
+    assert states(world)[vf.address] is VfState.QUARANTINED
+
+
+def taken_by_hand(world: World, vf: VirtualFunction, hand: str) -> Callable[[], None]:
+    """Let somebody take a VF for a purpose of their own; return how they give it back."""
+    match hand:
+        case "vfio":
+            world.kernel.bind_driver(vf, VFIO)
+            return lambda: world.kernel.bind_driver(vf, "igbvf")
+        case "namespace":
+            world.kernel.move_to_container(vf, "eth0", container="theirs")
+            return lambda: world.kernel.container_dies(vf)
+        case _:
+            world.kernel.add_address(vf, "192.0.2.1/24")
+            return lambda: world.kernel.bind_driver(vf, "igbvf")
+
+
+@pytest.mark.parametrize("hand", ["vfio", "namespace", "address"])
+def test_a_quarantined_vf_that_somebody_takes_is_left_to_them(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch, hand: str
+) -> None:
+    vf = running(world)
+    world.kernel.container_dies(vf)
+    quarantined(world, monkeypatch, vf)
+    give_back = taken_by_hand(world, vf, hand)
+    before = world.kernel.state()
+
+    world.later()
+    world.kill()
+    world.start()
+    world.later()
+
+    assert (states(world)[vf.address], told.findings[:1]) == (VfState.TAKEN, ["vf-taken"])
+    assert world.kernel.state() == before
+    give_back()
+    world.later()
+    assert world.unclean() == []
+
+
+def test_a_quarantined_vf_is_fetched_from_the_namespace_that_its_container_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = running(world)
+    quarantined(world, monkeypatch, vf)
+    world.kill()
+
+    world.start()
+    world.later()
+
     assert world.unclean() == []
 
 

@@ -9,6 +9,7 @@ from mooring.attach.locks import KeyedLocks
 from mooring.attach.pool import PooledVf
 from mooring.errors import EdgeFailure
 from mooring.host.kernel import VFIO
+from mooring.pci.address import PciAddress
 from mooring.pci.device import VirtualFunction
 
 log = structlog.get_logger(__name__)
@@ -31,20 +32,20 @@ class Caretaker:
         """Clean the free VFs that carry a MAC: their NIC would keep that MAC's frames to itself."""
         for stray in tuple(self._pool.strays(mac, physical_network)):
             log.warning("vf.stale-mac", stray=str(stray.address), mac=mac)
-            self.clean(stray, ours=False)
+            self.clean(stray)
 
-    def clean(self, member: PooledVf, *, ours: bool) -> None:
-        """Clean a VF that nobody holds. One that is not ours from an ended lease may be in use by hand: let it be."""
+    def clean(self, member: PooledVf, *, ours: bool = False) -> None:
+        """Clean a VF that no lease holds, unless it is in use by hand; one that is ``ours`` is only now taken back."""
         with self._card_locks.holding(member.pf.address):
             vf = self._kernel.find(member.address)
             if self._journal.holder(member.address) is not None or not isinstance(vf, VirtualFunction):
                 return
-            if not ours and (member.address in self._journal.assigned() or self._pool.user_of(vf) is not None):
-                return
             try:
+                if not ours and (member.address in self._journal.assigned() or self._pool.taker_of(vf) is not None):
+                    return
                 self._cleaner.clean(vf, driver=member.vf_driver)
             except EdgeFailure as exc:
-                self._quarantine(member, str(exc))
+                self._quarantine(member.address, str(exc))
                 return
             self._journal.acquit(member.address)
             log.info("vf.cleaned", device=str(member.address))
@@ -60,11 +61,11 @@ class Caretaker:
             try:
                 self._kernel.bind_vfio(vf)
             except EdgeFailure as exc:
-                self._quarantine(member, str(exc))
+                self._quarantine(member.address, str(exc))
                 return
             log.info("vf.prepared", device=str(member.address), driver=VFIO)
 
-    def _quarantine(self, member: PooledVf, reason: str) -> None:
-        if self._journal.quarantined().get(member.address) != reason:
-            log.error("vf.quarantined", device=str(member.address), error=reason)
-        self._journal.quarantine(member.address, reason)
+    def _quarantine(self, address: PciAddress, reason: str) -> None:
+        if self._journal.quarantined().get(address) != reason:
+            log.error("vf.quarantined", device=str(address), error=reason)
+        self._journal.quarantine(address, reason, remains=self._pool.remains_on(address))

@@ -13,7 +13,7 @@ from mooring.attach.devices import Devices
 from mooring.attach.engine import Engine
 from mooring.attach.journal import DebtEntry
 from mooring.attach.leftovers import cut_off, orphans
-from mooring.attach.pool import VfState, VfStatus
+from mooring.attach.pool import VfStatus
 from mooring.attach.settlement import Settlement
 from mooring.attach.types import Containers, Lease, LeaseStep, short_id
 from mooring.errors import EdgeFailure, OperationRefused
@@ -184,7 +184,7 @@ class GarbageCollector:
 
         def clean() -> dict[str, str]:
             for status in unclean.values():
-                self._engine.caretaker.clean(status.pooled, ours=status.state is VfState.QUARANTINED)
+                self._engine.caretaker.clean(status.pooled)
             return {address: status.reason for address, status in self._unclean().items()}
 
         return _Work(deeds={address: _cleaned(status) for address, status in unclean.items()}, do=clean)

@@ -71,6 +71,11 @@ CREATE TABLE assignment (
 );
 """
 
+# What used a VF when it was quarantined: whatever else does so later is not what its container has left.
+_SCHEMA_5: Final = """
+ALTER TABLE quarantine ADD COLUMN remains TEXT;
+"""
+
 _LEASE: Final = TypeAdapter(Lease)
 _BASELINE: Final = TypeAdapter(Baseline)
 
@@ -133,7 +138,7 @@ class Journal:
     """Leases, assignments, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -177,15 +182,15 @@ class Journal:
             if current is not None and current.step is LeaseStep.READY:
                 self.save(replace(current, port=port))
 
-    def end(self, lease: Lease, *, owed: Debt | None, quarantine: str | None) -> int | None:
+    def end(self, lease: Lease, *, owed: Debt | None, quarantine: str | None, remains: str | None = None) -> int | None:
         """Forget a lease; in the same transaction note what Neutron is owed and why its VF may not be handed out.
 
-        Returns the id of the new debt.
+        ``remains`` is as for ``quarantine``. Returns the id of the new debt.
         """
         with self._file.transaction() as db:
             db.execute("DELETE FROM lease WHERE id = ?", (lease.id,))
             if quarantine is not None and lease.device is not None:
-                self.quarantine(lease.device, quarantine)
+                self.quarantine(lease.device, quarantine, remains=remains)
             if owed is None:
                 return None
             return db.execute("INSERT INTO debt (body) VALUES (?)", (_dump(_DEBT, owed),)).lastrowid
@@ -273,10 +278,13 @@ class Journal:
 
     # Quarantine
 
-    def quarantine(self, device: PciAddress, reason: str) -> None:
-        """Keep a device from being handed out until it has been cleaned."""
+    def quarantine(self, device: PciAddress, reason: str, *, remains: str | None = None) -> None:
+        """Keep a device from being handed out until it has been cleaned.
+
+        ``remains`` tells in words what uses it still, of those that it was taken back from.
+        """
         with self._file.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?)", (str(device), reason))
+            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?)", (str(device), reason, remains))
 
     def acquit(self, device: PciAddress) -> None:
         """Let a device be handed out again."""
@@ -288,6 +296,11 @@ class Journal:
         return {
             PciAddress.parse(device): why for device, why in self._file.rows("SELECT device, reason FROM quarantine")
         }
+
+    def remains(self, device: PciAddress) -> str | None:
+        """Return what used a device when it was quarantined."""
+        rows = self._file.rows("SELECT remains FROM quarantine WHERE device = ?", str(device))
+        return rows[0][0] if rows else None
 
     # Debts
 

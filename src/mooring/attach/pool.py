@@ -210,6 +210,18 @@ class VfPool:
         is_kept = vf.driver == VFIO and any(m.address == vf.address and m.vf_driver == VFIO for m in self.members())
         return self._kernel.vfio_user(vf) if is_kept else self._kernel.user_of(vf)
 
+    def taker_of(self, vf: VirtualFunction) -> str | None:
+        """Tell in words who has taken a VF that no lease holds, or None; its last container's remains have not."""
+        user = self.user_of(vf)
+        return None if user is None or user == self._journal.remains(vf.address) else user
+
+    def remains_on(self, address: PciAddress) -> str | None:
+        """Tell in words what still uses a VF that was taken back and did not come clean, if that can be seen."""
+        with suppress(EdgeFailure):
+            vf = self._kernel.find(address)
+            return self.user_of(vf) if isinstance(vf, VirtualFunction) else None
+        return None
+
     def statuses(self) -> tuple[VfStatus, ...]:
         """Return every admitted VF's state, freshly read."""
         look = self._look()
@@ -271,16 +283,16 @@ class VfPool:
 
     def _fitness(self, member: PooledVf, look: _Look) -> tuple[VfState, str]:
         """Judge a VF that no lease holds."""
-        if (reason := look.quarantined.get(member.address)) is not None:
-            return VfState.QUARANTINED, f"quarantine ({reason})"
         if (borrower := look.leases.get(member.pf.address)) is not None:
             return VfState.PF_LENT, f"nobody, but its PF is lent to {holder_words(borrower)[0]}"
         vf = self._kernel.find(member.address)
         if not isinstance(vf, VirtualFunction):
             return VfState.TAKEN, "nobody: it has left the host"
         try:
-            if (user := self.user_of(vf)) is not None:
-                return VfState.TAKEN, user
+            if (taker := self.taker_of(vf)) is not None:
+                return VfState.TAKEN, taker
+            if (reason := look.quarantined.get(member.address)) is not None:
+                return VfState.QUARANTINED, f"quarantine ({reason})"
             return self._card_fitness(member, vf, look)
         except EdgeFailure as exc:
             # One sick card must not take the others with it.

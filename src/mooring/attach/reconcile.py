@@ -253,9 +253,9 @@ class Reconciler:
     def _look_after(self, status: VfStatus, *, is_stale: bool) -> None:
         if status.state is VfState.QUARANTINED:
             if self._cleaned.is_due(status.pooled.address):
-                self._engine.caretaker.clean(status.pooled, ours=True)
+                self._engine.caretaker.clean(status.pooled)
         elif is_stale:
-            self._engine.caretaker.clean(status.pooled, ours=False)
+            self._engine.caretaker.clean(status.pooled)
         elif status.state in (VfState.FREE, VfState.ASSIGNED) and status.pooled.vf_driver is not None:
             self._engine.caretaker.prepare(status.pooled)
 

@@ -39,6 +39,7 @@ class Releaser:
         observer: Observer,
     ) -> None:
         self._journal = devices.journal
+        self._pool = devices.pool
         self._drivers = drivers
         self._settlement = settlement
         self._host = host
@@ -102,7 +103,8 @@ class Releaser:
 
     def _forget(self, lease: Lease, owed: Debt | None, *, quarantine: str | None) -> None:
         """Forget the lease, and settle with Neutron now if Neutron is there, later if it is not."""
-        debt = self._journal.end(lease, owed=owed, quarantine=quarantine)
+        remains = None if quarantine is None or lease.device is None else self._pool.remains_on(lease.device)
+        debt = self._journal.end(lease, owed=owed, quarantine=quarantine, remains=remains)
         if owed is not None and owed.kind is DebtKind.REPORT_DOWN:
             self._settlement.nudge()
         elif debt is not None:
