@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,7 @@ class World:
         self.switch = FakeSwitch()
         self.catalogue = Catalogue()
         self.containers: set[str] | None = None
+        self.on_pause: Callable[[], None] = lambda: None
         self.kernel.add_pf("0000:01:00.0", "enp1s0")
         self.kernel.add_pf("0000:02:00.0", "enp2s0", vfs=3)
         self.neutron = FakeNeutron()
@@ -160,7 +161,7 @@ class World:
             drivers=drivers,
             settlement=settlement,
             host=HOST,
-            patience=patience or Patience(),
+            patience=patience or Patience(pause=self.pause),
             publisher=publisher,
         )
         reconciler = Reconciler(
@@ -195,6 +196,11 @@ class World:
 
     def clock(self) -> float:
         return self.now_s
+
+    def pause(self, seconds: float) -> None:
+        """Wait, as the engine does for what is about to happen: it happens at once here."""
+        del seconds
+        self.on_pause()
 
     def living(self) -> frozenset[str] | None:
         """Answer for Docker; see mooring.attach.types.Containers."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attach_world
 import pytest
-from libnetwork_world import Dockerd, DockerError
+from libnetwork_world import Container, Dockerd, DockerError
 
+from mooring.attach.types import Lease
 from mooring.config.settings import LibnetworkSettings
+from mooring.libnetwork.bound_ports import BoundPort
 from mooring.libnetwork.plugin import Plugin
 
 
@@ -21,7 +23,7 @@ def host(tmp_path: Path) -> Iterator[attach_world.World]:
 
 
 @pytest.fixture
-def docker(host: attach_world.World, tmp_path: Path) -> Iterator[Dockerd]:
+def plugin(host: attach_world.World, tmp_path: Path) -> Iterator[Plugin]:
     plugin = Plugin(
         neutron=host.neutron,
         attachments=host.core.engine,
@@ -29,8 +31,13 @@ def docker(host: attach_world.World, tmp_path: Path) -> Iterator[Dockerd]:
         settings=LibnetworkSettings(),
         state_dir=tmp_path,
     )
-    yield Dockerd(plugin.app)
+    yield plugin
     plugin.close()
+
+
+@pytest.fixture
+def docker(plugin: Plugin) -> Dockerd:
+    return Dockerd(plugin.app)
 
 
 def options(host: attach_world.World, **more: str) -> dict[str, str]:
@@ -132,3 +139,112 @@ def test_a_port_of_a_kind_that_is_not_served_is_refused_in_so_many_words(
         docker.run(made, ip="10.10.0.5")
 
     assert host.unclean() == []
+
+
+def null_run(
+    host: attach_world.World, docker: Dockerd, kind: str = "direct"
+) -> tuple[Container, Callable[[], Container]]:
+    """Start a container without our IPAM, as Docker does to its end; return it and how it is started once more."""
+    vnic_type, wishes = attach_world.KINDS[kind]
+    port = host.port(vnic_type=vnic_type)
+    made = docker.create_network(options=options(host))
+    asked = {"neutron.port.uuid": port.id} | {f"neutron.{key}": value for key, value in wishes.items()}
+
+    def run() -> Container:
+        container = docker.run(made, options=asked)
+        host.move_in(lease_of(host, container), host.core.engine.attach(container.endpoint))
+        return container
+
+    return run(), run
+
+
+def lease_of(host: attach_world.World, container: Container) -> Lease:
+    lease = host.core.engine.find(container.endpoint)
+    assert lease is not None
+    return lease
+
+
+@pytest.mark.parametrize("kind", ["direct", "direct-physical", "normal"])
+def test_what_docker_starts_again_after_it_was_killed_has_its_port_at_once(
+    host: attach_world.World, docker: Dockerd, kind: str
+) -> None:
+    before, run = null_run(host, docker, kind)
+    host.core.round()
+    host.die(lease_of(host, before))
+
+    again = run()
+
+    assert host.check(again.endpoint) == ()
+    assert host.core.engine.find(before.endpoint) is None
+    docker.remove(before)  # late, and of no effect
+    host.later()
+    assert host.check(again.endpoint) == ()
+    host.end(again.endpoint)
+    assert host.unclean() == []
+
+
+def test_a_container_of_the_service_that_docker_starts_again_after_it_was_killed_has_its_port_at_once(
+    host: attach_world.World, plugin: Plugin, docker: Dockerd
+) -> None:
+    port = host.bound_port(address="10.10.0.5")
+    subnets = host.neutron.subnets(network_id=host.network.id)
+    plugin.bound_ports.keep([BoundPort(port=port, network=host.network, subnets=subnets)])
+    made = docker.create_network(options=options(host, neutron__bound="true"))
+    before = docker.run(made, options={"neutron.port.uuid": port.id})
+    host.move_in(lease_of(host, before), host.core.engine.attach(before.endpoint))
+    host.die(lease_of(host, before))
+
+    again = docker.run(made, options={"neutron.port.uuid": port.id})
+
+    host.move_in(lease_of(host, again), host.core.engine.attach(again.endpoint))
+    host.later()
+    assert (host.check(again.endpoint), host.neutron.now(port.id).status) == ((), "ACTIVE")
+
+
+def test_a_namespace_that_ends_while_docker_starts_its_container_again_is_waited_for(
+    host: attach_world.World, docker: Dockerd
+) -> None:
+    before, run = null_run(host, docker)
+    host.on_pause = lambda: host.die(lease_of(host, before))
+
+    again = run()
+
+    assert host.check(again.endpoint) == ()
+
+
+@pytest.mark.parametrize("kind", attach_world.KINDS)
+def test_the_port_of_a_container_that_may_live_is_refused_to_another(
+    host: attach_world.World, docker: Dockerd, kind: str
+) -> None:
+    first, run = null_run(host, docker, kind)
+
+    with pytest.raises(DockerError, match=r"in use by .*endpoint|in use by .*EndpointID"):
+        run()
+
+    assert host.check(first.endpoint) == ()
+
+
+@pytest.mark.parametrize("kind", ["macvtap", "vfio"])
+def test_the_port_of_a_dead_container_is_refused_while_nothing_shows_that_it_is_dead(
+    host: attach_world.World, docker: Dockerd, kind: str
+) -> None:
+    first, run = null_run(host, docker, kind)
+    host.die(lease_of(host, first))
+
+    with pytest.raises(DockerError, match="in use by"):
+        run()
+
+    assert host.core.engine.find(first.endpoint) is not None
+
+
+@pytest.mark.parametrize("kind", ["direct", "direct-physical", "normal"])
+def test_an_interface_that_docker_may_be_about_to_move_is_not_taken_for_a_dead_containers(
+    host: attach_world.World, docker: Dockerd, kind: str
+) -> None:
+    first, run = null_run(host, docker, kind)
+    host.leave(lease_of(host, first))
+
+    with pytest.raises(DockerError, match="in use by"):
+        run()
+
+    assert host.core.engine.find(first.endpoint) is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,7 @@ from mooring.attach.observer import Nobody, Observer, observed
 from mooring.attach.readings import PolicyReadings
 from mooring.attach.release import Releaser, log_facts
 from mooring.attach.settlement import Settlement
+from mooring.attach.sights import is_forsaken
 from mooring.attach.types import (
     Attachment,
     AttachRequest,
@@ -25,6 +28,7 @@ from mooring.attach.types import (
     LeaseStep,
     Placement,
     Publisher,
+    short_id,
 )
 from mooring.errors import (
     BindingRefused,
@@ -36,15 +40,23 @@ from mooring.errors import (
 from mooring.neutron.api import Binding, NeutronPorts
 from mooring.neutron.model import DIRECT, EgressLimits, Port
 
+# The kernel ends a namespace tenths of a second after the last process has left it.
+_LOOKS = 20
+_LOOK_AGAIN_S = 0.1
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long attaching waits, in seconds, for the port to become ACTIVE (0: not at all), and whether it must."""
+    """How long attaching waits, in seconds, for the port to become ACTIVE (0: not at all), and whether it must.
+
+    ``pause`` waits for so many seconds.
+    """
 
     active_timeout_s: float = 0.0
     active_required: bool = False
+    pause: Callable[[float], None] = time.sleep
 
 
 class Engine:
@@ -127,6 +139,18 @@ class Engine:
             lease = self._journal.find(attachment)
             if lease is not None:
                 self._end_now(lease)
+
+    def make_way(self, port_id: str) -> None:
+        """End the attachment that has a port, if its container is gone for certain; see Attachments.make_way."""
+        for _ in range(_LOOKS):
+            lease = self._journal.lease_of_port(port_id)
+            if lease is None:
+                return
+            if not self.is_busy(lease.attachment) and is_forsaken(lease, self._drivers, self._kernel):
+                log.warning("attachment.forsaken", attachment=short_id(lease.attachment), port=port_id)
+                self.end(lease)
+                return
+            self._patience.pause(_LOOK_AGAIN_S)
 
     def is_busy(self, attachment: str) -> bool:
         """Tell whether one of the attachment's verbs is under way: whatever the lease says then will not last."""

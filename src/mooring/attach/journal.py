@@ -226,9 +226,13 @@ class Journal:
         """Tell whether a lease holds the port. Quick, for it is asked of every port in the cloud that changes."""
         return bool(self._file.rows("SELECT 1 FROM lease WHERE port = ?", port_id))
 
+    def lease_of_port(self, port_id: str) -> Lease | None:
+        """Return the lease that holds a port."""
+        return self._lease_where("port", port_id)
+
     def require_unleased(self, port_id: str) -> None:
         """Raise PortBusy when a lease holds the port."""
-        if (holder := self._lease_where("port", port_id)) is not None:
+        if (holder := self.lease_of_port(port_id)) is not None:
             raise PortBusy(port_id, f"attachment {short_id(holder.attachment)} on this host")
 
     # Assignments

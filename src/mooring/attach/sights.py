@@ -8,6 +8,7 @@ from mooring.attach.drivers.registry import PortDrivers
 from mooring.attach.readings import CardReadings
 from mooring.attach.types import Lease, LeaseStep, Sight
 from mooring.errors import EdgeFailure
+from mooring.host.kernel import Kernel
 
 
 def look_at(
@@ -22,3 +23,9 @@ def look_at(
             yield lease, drivers[lease.driver].look(lease, cards)
         except EdgeFailure as exc:
             yield lease, exc
+
+
+def is_forsaken(lease: Lease, drivers: PortDrivers, kernel: Kernel) -> bool:
+    """Tell whether the kernel shows that no container has the device any more; see Sight."""
+    ((_, seen),) = look_at((lease,), drivers, CardReadings(kernel))
+    return isinstance(seen, Sight) and seen.forsaken

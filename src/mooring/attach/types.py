@@ -177,13 +177,15 @@ class Sight:
     """What the kernel shows of a ready lease.
 
     ``link_up`` is whether frames can pass the card. ``differences`` tells where the device is not as wanted, ``detail``
-    in words what else explains the whereabouts.
+    in words what else explains the whereabouts. ``forsaken`` says of a device that is home that it is as the end of a
+    namespace leaves it: no container has it, and no engine is about to move it into one.
     """
 
     whereabouts: Whereabouts
     link_up: bool = True
     differences: tuple[Difference, ...] = ()
     detail: str = ""
+    forsaken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +240,14 @@ class Attachments(Protocol):
         """Take the device back, clean it, and unbind (or delete) the port. Unknown attachments are a success.
 
         Does not fail for Neutron: what Neutron is owed is journalled and paid later.
+        """
+        ...
+
+    def make_way(self, port_id: str) -> None:
+        """End the attachment that has a port, if the kernel shows that its container's namespace is no more.
+
+        An engine that was killed tells nobody of the end of its containers. Waits up to two seconds for a namespace
+        that is about to end; an attachment of which the kernel does not show so much stays.
         """
         ...
 

@@ -163,6 +163,7 @@ class NetworkDriver:
             if bound.network.id != record.network_id:
                 problem = f"it is on network {bound.network.id}, and this Docker network stands for {record.network_id}"
                 raise PortUnusable(bound.port.id, problem)
+            self._attachments.make_way(bound.port.id)
             try:
                 lease = self._attachments.lease(
                     AttachRequest(

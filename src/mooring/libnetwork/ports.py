@@ -86,6 +86,7 @@ class Ports:
 
         Raises PortUnusable for one that mooring is making or is about to delete.
         """
+        self._attachments.make_way(port.id)
         self.check_unclaimed(port.id)
         if self._intents.stands(port.description):
             problem = "a start under way is making it, or an earlier start that failed left it"

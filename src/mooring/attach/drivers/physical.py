@@ -118,7 +118,8 @@ class PhysicalPortDriver:
             return Sight(whereabouts=Whereabouts.GONE, link_up=False, detail="it has left the host")
         if pf.netdev is not None:
             detail = f"its interface {pf.netdev} is in the host's namespace"
-            return Sight(whereabouts=Whereabouts.HOME, detail=detail)
+            # What the kernel brings home keeps the name that it had in the container.
+            return Sight(whereabouts=Whereabouts.HOME, detail=detail, forsaken=pf.netdev != _former(lease).name)
         if pf.driver in (None, VFIO):
             return Sight(whereabouts=Whereabouts.TAKEN, link_up=False, detail=f"driver {pf.driver}")
         return Sight(whereabouts=Whereabouts.AWAY)

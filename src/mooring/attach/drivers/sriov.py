@@ -84,6 +84,8 @@ class SriovPortDriver:
             link_up=where is not Whereabouts.TAKEN and self._vfs.link_up(vf, cards),
             differences=self._vfs.differences(lease, vf, cards),
             detail=detail,
+            # What the kernel brings home keeps the name that it had in the container.
+            forsaken=where is Whereabouts.HOME and vf.netdev != interface_name(vf.address),
         )
 
     @staticmethod

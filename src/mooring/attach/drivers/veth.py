@@ -80,7 +80,7 @@ class VethPortDriver:
         """
         name = host_end(lease)
         if self._links.link(name) is None:
-            return Sight(whereabouts=Whereabouts.HOME, detail=f"its interface {name} is no more")
+            return Sight(whereabouts=Whereabouts.HOME, detail=f"its interface {name} is no more", forsaken=True)
         if self._links.link(container_end(lease)) is not None:
             detail = f"its interface {container_end(lease)} is in the host's namespace"
             return Sight(whereabouts=Whereabouts.HOME, detail=detail)
