@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import median
 
 from mooring.host.sysfs import Sysfs
-from mooring.host.vf_info import parse_counters, parse_vf, vf_entries
+from mooring.host.vf_info import parse_vf, vf_entries
 from mooring.pci.address import PciAddress
 
-CARDS, VFS, LARGE_CARD = 16, 64, 256
+CARDS, VFS = 16, 64
 ROUNDS = 15
 _OFFSET, _STRIDE = 128, 2
 _OTHER_FILES = 45  # what else a PF's directory shows
@@ -36,30 +36,23 @@ class RescanFigures:
     first_rescan: float
     rescan: float
     links: float
-    find: float
     decode_64_vfs: float
-    decode_256_vfs: float
-    counters_64_vfs: float
 
 
 def measure() -> RescanFigures:
     """Measure on a host in a temporary directory."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        cards = [plant_card(root, number) for number in range(CARDS)]
-        vf = cards[CARDS // 2][VFS - 1]
+        for number in range(CARDS):
+            plant_card(root, number)
         sysfs = Sysfs(root)
         messages = [vf_list(VFS, card) for card in range(CARDS)]
-        large, counted = vf_list(LARGE_CARD), vf_list(VFS, statistics=True)
         assert sum(len(card.vfs) for card in sysfs.physical_functions()) == CARDS * VFS
         return RescanFigures(
             first_rescan=_milliseconds(lambda: rescan(sysfs, messages), before=parse_vf.cache_clear),
             rescan=_milliseconds(lambda: rescan(sysfs, messages)),
             links=_milliseconds(lambda: read_links(root)),
-            find=_milliseconds(lambda: sysfs.find(vf)),
             decode_64_vfs=_milliseconds(lambda: decode(messages[0]), before=parse_vf.cache_clear),
-            decode_256_vfs=_milliseconds(lambda: decode(large), before=parse_vf.cache_clear),
-            counters_64_vfs=_milliseconds(lambda: count(counted)),
         )
 
 
@@ -87,27 +80,19 @@ def decode(message: bytes) -> None:
     assert {index: parse_vf(entry) for index, entry in vf_entries(message, 0).items()}
 
 
-def count(message: bytes) -> None:
-    """Decode the counters of a card's VFs."""
-    assert {index: parse_counters(entry) for index, entry in vf_entries(message, 0).items()}
-
-
-def plant_card(root: Path, number: int) -> list[PciAddress]:
-    """Make a card with its VFs below a sysfs root, and return the VFs' addresses."""
+def plant_card(root: Path, number: int) -> None:
+    """Make a card with its VFs below a sysfs root."""
     port = root / f"devices/pci0000:00/0000:00:{number:02x}.0"
     pf = PciAddress(0, 2 * number + 1, 0, 0)
     own = _plant_device(root, port, pf, "igb", f"enp{number}s0")
     shown = {"sriov_totalvfs": VFS, "sriov_numvfs": VFS, "sriov_offset": _OFFSET, "sriov_stride": _STRIDE}
     for name, value in {**shown, "sriov_vf_device": "10ca", **{f"file{n}": "" for n in range(_OTHER_FILES)}}.items():
         (own / name).write_text(f"{value}\n")
-    vfs = []
     for index in range(VFS):
         place = (pf.bus << 8) + _OFFSET + _STRIDE * index
         vf = PciAddress(0, place >> 8, place >> 3 & 0x1F, place & 7)
         (_plant_device(root, port, vf, "igbvf", f"v{number}x{index}") / "physfn").symlink_to(f"../{pf}")
         (own / f"virtfn{index}").symlink_to(f"../{vf}")
-        vfs.append(vf)
-    return vfs
 
 
 def _plant_device(root: Path, port: Path, address: PciAddress, driver: str, interface: str) -> Path:
@@ -125,14 +110,14 @@ def _plant_device(root: Path, port: Path, address: PciAddress, driver: str, inte
     return path
 
 
-def vf_list(vfs: int, card: int = 0, *, statistics: bool = False) -> bytes:
+def vf_list(vfs: int, card: int) -> bytes:
     """Encode a card's VFs as Linux does (net/core/rtnetlink.c, rtnl_fill_vfinfo); every VF has its own MAC."""
-    entries = b"".join(_vf(index, card, statistics=statistics) for index in range(vfs))
+    entries = b"".join(_vf(index, card) for index in range(vfs))
     nested = struct.pack("=HH", (4 + len(entries)) & 0xFFFF, 22) + entries
     return _numbers(21, vfs) + nested
 
 
-def _vf(index: int, card: int, *, statistics: bool) -> bytes:
+def _vf(index: int, card: int) -> bytes:
     vlan = struct.pack("=III", index, 100, 0) + b"\x81\x00" + bytes(2)
     settings = [
         _attribute(1, struct.pack("=I6B26x", index, 0xFA, 0x16, 0x3E, card, index >> 8, index & 0xFF)),
@@ -141,9 +126,6 @@ def _vf(index: int, card: int, *, statistics: bool) -> bytes:
         *(_numbers(kind, index, value) for kind, value in ((4, 1), (5, 0), (7, 0xFFFFFFFF), (9, 0))),
         _attribute(12, _attribute(1, vlan)),
     ]
-    if statistics:
-        counts = b"".join(_attribute(kind, struct.pack("=Q", index)) for kind in (0, 1, 2, 3, 4, 5, 7, 8))
-        settings.append(_attribute(8, counts))
     return _attribute(1, b"".join(settings))
 
 
