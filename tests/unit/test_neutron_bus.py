@@ -20,7 +20,7 @@ from mooring.messaging import library, open_transport
 from mooring.neutron.api import PortNews
 from mooring.neutron.bus import NeutronMessageBus
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("prompt_workers")]
 
 PORT = {"id": "p1", "revision_number": 7, "mac_address": "fa:16:3e:00:00:01"}
 # Closing a bus does not wait for long, and a listener that is left behind takes what comes for its host.

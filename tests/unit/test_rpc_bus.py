@@ -40,7 +40,7 @@ from mooring.rpc.messages import (
 )
 from mooring.rpc.procedures import Procedures
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("prompt_workers")]
 
 URL = "fake://"
 VF = PciAddress.parse("0000:3b:02.1")
