@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from wsgiref.types import WSGIApplication
 
+from controller_world import empty_store
 from werkzeug.test import Client, TestResponse
 
 from mooring.api.app import create_app
@@ -19,7 +20,6 @@ from mooring.container.states import Status
 from mooring.controller.inside import ContainerInside
 from mooring.controller.lifecycle import ContainerLifecycle
 from mooring.db.api import Capacity
-from mooring.db.store import SqlStore
 from mooring.errors import BusUnavailable, EngineRefused
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
@@ -210,7 +210,7 @@ class Service:
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - a ControllerSettings' own
         self.now = NOW
-        self.store = SqlStore("sqlite://")
+        self.store = empty_store()
         self.neutron = FakeNeutron()
         self.node = Node()
         self.network = self.neutron.add_network("sriov", project_id="projA")
@@ -227,9 +227,6 @@ class Service:
         """Tell the time, which stands still but for this."""
         self.now += timedelta(seconds=1)
         return self.now
-
-    def close(self) -> None:
-        self.store.close()
 
     def add_host(self, name: str = "node1", *, vfs: int = 2) -> None:
         """Let a node report."""

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from api_world import NOW, SETTINGS
+from controller_world import empty_store
 
 from mooring.api.app import create_app
 from mooring.container.model import Container, Interface
@@ -20,7 +21,6 @@ from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, TaskState, check_allowed
 from mooring.controller.api import Caller, NetworkWish
 from mooring.db.api import Action, Event
-from mooring.db.store import SqlStore
 from mooring.errors import ContainerNotFound
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind
@@ -45,7 +45,7 @@ class Core:
     """A Lifecycle and an Inside. Its work on a container is done step by step, one whenever somebody looks."""
 
     def __init__(self) -> None:
-        self.store = SqlStore("sqlite://")
+        self.store = empty_store()
         self.full = False
         self.executed: list[tuple[str, ...]] = []
         self.asked_logs: list[LogQuery] = []
@@ -177,18 +177,31 @@ class Core:
         self.store.finish_action(container.uuid, request, now=NOW, message=reason)
 
 
+class _Latest:
+    """What there is of something at the moment."""
+
+    def __init__(self, find: Callable[[], object]) -> None:
+        self._find = find
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._find(), name)
+
+
 class Front:
-    """The API as a server on loopback has it, over one core after the other: a server takes seconds to end."""
+    """The API as a server on loopback has it, over one core after the other: both take longer to make than a test."""
 
     def __init__(self) -> None:
-        self._app: WSGIApplication
+        self._core: Core
+        core: Any = _Latest(lambda: self._core)  # as much of Lifecycle and Inside as the tests ask for
+        store: Any = _Latest(lambda: self._core.store)
+        self._app = create_app(lifecycle=core, inside=core, store=store, settings=SETTINGS, clock=lambda: NOW)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._app(environ, start_response)
 
     def serve(self, core: Core) -> None:
-        whole: Any = core  # as much of Lifecycle and Inside as the tests ask for
-        self._app = create_app(lifecycle=whole, inside=whole, store=core.store, settings=SETTINGS, clock=lambda: NOW)
+        """Answer for this core from now on."""
+        self._core = core
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -24,11 +23,10 @@ ADMIN_KEYS = KEYS | {"host", "image_pull_policy", "privileged", "runtime", "pci_
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service() -> Service:
     service = Service()
     service.add_host()
-    yield service
-    service.close()
+    return service
 
 
 def test_a_container_on_a_port_is_accepted_and_tells_where_it_is(service: Service) -> None:
@@ -340,7 +338,6 @@ def test_names_are_unique_where_the_operator_says_so() -> None:
     )
 
     assert response.status_code == 409
-    service.close()
 
 
 def test_a_container_in_error_says_why(service: Service) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 from api_world import Service, title
@@ -15,13 +14,12 @@ TAR = base64.b64encode(b"a tar archive").decode()
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service() -> Service:
     service = Service()
     service.add_host()
     uuid = service.create(name="web")["uuid"]
     service.put(uuid, Status.RUNNING)
-    yield service
-    service.close()
+    return service
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +13,11 @@ from mooring.container.states import Status
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service() -> Service:
     service = Service()
     service.add_host("node1")
     service.add_host("node2", vfs=0)
-    yield service
-    service.close()
+    return service
 
 
 def ask(service: Service, path: str, method: str = "GET", **request: object) -> TestResponse:

@@ -193,6 +193,7 @@ def _resized(world: World, vfs: int) -> bool:
     return False
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("reply_lost", [False, True])
 def test_each_kernel_call_that_fails_leaves_the_card_as_it_was(world: World, *, reply_lost: bool) -> None:
     for number in range(1, 50):

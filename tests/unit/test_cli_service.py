@@ -26,10 +26,8 @@ def door() -> Iterator[tuple[Front, str]]:
 
 
 @pytest.fixture
-def core() -> Iterator[Core]:
-    core = Core()
-    yield core
-    core.store.close()
+def core() -> Core:
+    return Core()
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from controller_world import empty_store
 from prometheus_client import generate_latest
 
 from mooring.controller.metrics import ServiceMetrics
@@ -24,10 +24,8 @@ def scraped(store: SqlStore) -> str:
 
 
 @pytest.fixture
-def store() -> Iterator[SqlStore]:
-    store = SqlStore("sqlite://")
-    yield store
-    store.close()
+def store() -> SqlStore:
+    return empty_store()
 
 
 def test_hosts_are_counted_by_what_they_are_good_for_and_devices_by_network(store: SqlStore) -> None:

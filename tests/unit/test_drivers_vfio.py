@@ -238,6 +238,7 @@ def test_a_host_without_iommu_refuses_and_gives_the_vf_back(world: World) -> Non
     assert world.unclean() == []
 
 
+@pytest.mark.exhaustive
 def test_a_daemon_killed_at_any_call_keeps_a_vf_for_programs_all_the_same(
     tagged: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ def is_valid(requests: Sequence[DeviceRequest], picks: Picks) -> bool:
 
 
 @given(scenes())
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 def test_all_requests_are_served_if_there_is_any_way_and_as_near_to_each_other_as_can_be(
     scene: tuple[list[DeviceRequest], Free],
 ) -> None:
