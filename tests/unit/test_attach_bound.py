@@ -146,6 +146,24 @@ def test_a_port_that_is_in_a_container_again_is_not_reported_down(world: World) 
     assert world.core.devices.journal.debts() == ()
 
 
+def test_a_start_that_fails_leaves_owed_what_the_end_before_it_owes(world: World) -> None:
+    port = world.bound_port()
+    running(world, port)
+    world.core.round()
+    world.neutron.bus_unreachable = True
+    world.end()
+    world.core.engine.lease(world.request(port, "endpoint-2"))
+    world.neutron.bus_unreachable = False
+    world.core.round()
+    assert [entry.debt.kind.value for entry in world.core.journal.debts()] == ["report-down"]
+
+    world.core.engine.detach("endpoint-2")
+    world.core.round()
+
+    assert world.neutron.now(port.id).status == "DOWN"
+    assert world.core.journal.debts() == ()
+
+
 def test_a_port_that_is_bound_to_another_host_is_refused(world: World) -> None:
     port = world.bound_port()
     elsewhere = world.neutron.change_port(port.id, **{"binding:host_id": "host-b"})

@@ -188,30 +188,41 @@ class Settlement:
         """Report devices that are up and whose ports are not ACTIVE, and those that are down and whose ports are.
 
         Down is also one whose port was set down, as neutron-sriov-nic-agent has it, and one that has gone from a port
-        which stays bound. Nothing is reported before the devices were looked at.
+        which stays bound.
         """
+        # Read before the leases: one that is seen then is newer than what is owed of its port.
+        gone = [entry for entry in self._journal.debts() if entry.debt.kind is DebtKind.REPORT_DOWN]
+        leases = self._journal.leases()
+        steps = {lease.port.id: lease.step for lease in leases}
+        idle = [entry for entry in gone if entry.debt.port.id not in steps]
+        up, down = self._misreported(leases)
+        if self._bus is not None and (up or down or idle):
+            ids = _port_ids(up), [*_port_ids(down), *sorted({entry.debt.port.id for entry in idle})]
+            try:
+                self._bus.report_devices(self._host, up=ids[0], down=ids[1])
+            except EdgeFailure as exc:
+                log.warning("ports.not-reported", ports=[*ids[0], *ids[1]], error=str(exc))
+                for entry in idle:
+                    self._journal.not_paid(entry.id, str(exc))
+                return
+        for entry in gone:
+            # A port that is in a container again is reported as what it is there; one that may yet fail to is not.
+            if steps.get(entry.debt.port.id, LeaseStep.READY) is LeaseStep.READY:
+                self._journal.paid(entry.id)
+        for lease in (*up, *down):
+            self._confirm(lease)
+
+    def _misreported(self, leases: Iterable[Lease]) -> tuple[list[Lease], list[Lease]]:
+        """Return the leases whose ports are to be reported up, and down; none before the devices were looked at."""
         dark, lost = self._dark, self._lost
         if lost is None:
-            return
-        leases = self._journal.leases()
+            return [], []
         ours = [lease for lease in leases if self._is_ours_to_report(lease)]
         waiting = [lease for lease in ours if lease.id not in dark | lost and _waits_for_active(lease)]
         # What keeps a port from becoming ACTIVE may be no business of ours: Neutron is not asked about it all the time.
         up = [lease for lease in waiting if lease.attachment in self._awaited or self._reported.is_due(lease.id)]
         down = [lease for lease in ours if lease.port.status == ACTIVE and (lease.id in lost or _is_set_down(lease))]
-        gone = [entry for entry in self._journal.debts() if entry.debt.kind is DebtKind.REPORT_DOWN]
-        # A port that is in a container again is reported as what it is there.
-        idle = {entry.debt.port.id for entry in gone} - {lease.port.id for lease in leases}
-        if self._bus is not None and (up or down or idle):
-            try:
-                self._bus.report_devices(self._host, up=_port_ids(up), down=[*_port_ids(down), *sorted(idle)])
-            except EdgeFailure as exc:
-                log.warning("ports.not-reported", ports=[*_port_ids((*up, *down)), *sorted(idle)], error=str(exc))
-                return
-        for entry in gone:
-            self._journal.paid(entry.id)
-        for lease in (*up, *down):
-            self._confirm(lease)
+        return up, down
 
     def _read_awaited(self) -> None:
         """Read the ports that somebody waits for and that others report: an L2 agent of Neutron's, for normal ports."""
