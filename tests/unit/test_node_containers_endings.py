@@ -10,7 +10,7 @@ from containers_world import IMAGE, UUID, World
 
 from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, Verb
-from mooring.errors import EngineUnreachable
+from mooring.errors import EngineRefused, EngineUnreachable
 
 PASSING = ContainerSpec(name="job", image=IMAGE, auto_remove=True)
 
@@ -142,3 +142,20 @@ def test_a_reboot_keeps_it_and_is_made_once(world: World, *, killed: bool) -> No
     assert world.docker.calls.count("restart") == 1
     (endpoint,) = world.docker.living()
     assert world.host.check(endpoint) == ()
+
+
+@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.START])
+def test_a_start_that_is_refused_has_failed_though_nothing_of_the_container_is_left(world: World, verb: Verb) -> None:
+    def refuse(uuid: str) -> None:
+        world.docker.by_uuid.pop(uuid)
+        raise EngineRefused("starting", 400, "exec: no such file")
+
+    if verb is Verb.START:
+        world.controller.want(Verb.CREATE, spec=PASSING)
+        world.settle()
+    world.docker.start = refuse  # type: ignore[method-assign]
+
+    world.controller.want(verb, spec=PASSING, run=True)
+    world.settle()
+
+    assert "no such file" in world.failure().message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,20 @@ def test_an_attach_that_docker_cannot_complete_fails_with_its_reason_and_leaves_
     world.controller.want(Verb.REBOOT, first)
     world.settle()
     assert (world.told().status, world.told().attached) == (Status.RUNNING, (first.port.id,))
+
+
+def test_a_container_that_docker_is_about_to_restart_keeps_its_ports_where_they_are(world: World) -> None:
+    running(world)
+    first = world.controller.wanted[UUID].interfaces[0]
+    container = world.docker.by_uuid[UUID]
+    world.docker.end(UUID, 1)
+    container.found = replace(container.found, state="restarting")
+
+    world.controller.want(Verb.ATTACH, first)
+    world.settle()
+
+    assert world.told().attached == (first.port.id,)
+    assert list(container.links) == [f"mooring-00-{first.network.id}"]
 
 
 def test_a_rebuilt_container_keeps_its_interfaces_and_runs_again_if_it_ran(world: World) -> None:

@@ -334,6 +334,8 @@ class FakeDocker:
         except EngineRefused as exc:
             self._halt_endpoints(container)
             container.found = replace(container.found, error=exc.message, exit_code=128)
+            if container.plan.spec.auto_remove:
+                self.by_uuid.pop(container.plan.uuid, None)
             raise
         started_at = _FIRST_START + timedelta(seconds=next(self._starts))
         container.found = replace(container.found, state="running", started_at=started_at, error="", exit_code=None)
@@ -388,6 +390,6 @@ def _seen(container: FakeContainer) -> Found:
     links = tuple(
         Link(network=name, port_id=port)
         for name, port in on
-        if port is not None and (name in container.endpoints or name in container.stale or not container.runs)
+        if port is not None and (name in container.endpoints or name in container.stale or not container.found.is_up)
     )
     return replace(container.found, links=links, networks=tuple(name for name, _ in on))

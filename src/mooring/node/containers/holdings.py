@@ -20,7 +20,7 @@ class Holdings:
     """The plugin leases devices of ports when Docker connects a container; here they are handed to programs, and freed.
 
     A device without a port is assigned to its container in the journal, before the container is made and until nothing
-    is left of it: nobody else gets it, be it for a port, and no round of the node's touches it.
+    is left of it: nobody else gets it, be it for a port, and no round of the node's cleans it.
     """
 
     def __init__(self, devices: Devices, engine: Engine) -> None:
@@ -48,14 +48,14 @@ class Holdings:
         return (VFIO_NODE, *dict.fromkeys(groups)) if groups else ()
 
     def plugged(self, containers: Iterable[Found]) -> Iterator[Found]:
-        """Yield containers, those that run with no connections but those that they have.
+        """Yield containers, those that are up with no connections but those that they have.
 
         Of a connection that Docker could not complete it shows an endpoint that has gone, until the next start.
         """
         leased = {(lease.device_id, lease.port.id) for lease in self._journal.leases() if lease.is_bound}
         for found in containers:
             links = tuple(link for link in found.links if (found.uuid, link.port_id) in leased)
-            yield replace(found, links=links) if found.runs else found
+            yield replace(found, links=links) if found.is_up else found
 
     def let_go(self, uuid: str, ports: Collection[str] | None = None) -> tuple[str, ...]:
         """End what is left of a container's attachments, of all its ports or of some; return what does not end yet.

@@ -113,13 +113,13 @@ class Memory:
             self._write(known.model_copy(update={"begun": begun}))
             return begun
 
-    def launch(self, uuid: str, number: int) -> None:
-        """Note that the engine is about to be told to start a container for an operation."""
+    def launch(self, uuid: str, number: int, *, is_launched: bool = True) -> None:
+        """Note that the engine is about to be told to start a container for an operation, or that it has refused."""
         with self._file.transaction():
             known = self.find(uuid)
             if known is not None:
                 begun = known.begun if known.begun and known.begun.number == number else Begun(number=number)
-                self._write(known.model_copy(update={"begun": begun.model_copy(update={"launched": True})}))
+                self._write(known.model_copy(update={"begun": begun.model_copy(update={"launched": is_launched})}))
 
     def finish(self, uuid: str, done: Done) -> None:
         """Note that an operation has come to an end; a container that is not known any more stays unknown."""

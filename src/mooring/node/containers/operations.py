@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -73,9 +74,9 @@ class Operations:
         """
         for interface in work.wanted.interfaces:
             self._bound_ports.forget_refusal(interface.port.id)
-        if self._has_run(work):
-            return None
         try:
+            if self._has_run(work):
+                return None
             self._verbs[work.wanted.operation.verb](work)
         except EngineUnreachable:
             raise
@@ -206,8 +207,8 @@ class Operations:
             return
         if found.runs and work.wanted.spec.auto_remove:
             # Stopped, it would be gone.
-            self._memory.launch(work.uuid, work.number)
-            self._runtime.restart(work.uuid, timeout_s)
+            with self._launching(work):
+                self._runtime.restart(work.uuid, timeout_s)
             return
         if found.runs:
             self._runtime.stop(work.uuid, timeout_s)
@@ -222,9 +223,21 @@ class Operations:
         self._launch(work)
 
     def _launch(self, work: Work) -> None:
-        if work.wanted.spec.auto_remove:
-            self._memory.launch(work.uuid, work.number)
-        self._runtime.start(work.uuid)
+        with self._launching(work):
+            self._runtime.start(work.uuid)
+
+    @contextmanager
+    def _launching(self, work: Work) -> Iterator[None]:
+        """Write down that a container is started which Docker removes at its end, or that Docker has refused."""
+        if not work.wanted.spec.auto_remove:
+            yield
+            return
+        self._memory.launch(work.uuid, work.number)
+        try:
+            yield
+        except EngineRefused:
+            self._memory.launch(work.uuid, work.number, is_launched=False)
+            raise
 
     def _pause(self, work: Work) -> None:
         if self._there(work).state != "paused":

@@ -73,6 +73,11 @@ class Found:
         return self.state in ("running", "paused", "restarting")
 
     @property
+    def is_up(self) -> bool:
+        """Tell whether its processes, and so its interfaces, are there now: not while Docker waits to restart it."""
+        return self.state in ("running", "paused")
+
+    @property
     def ports(self) -> frozenset[str]:
         """The ports that it has, or will have once it is started."""
         return frozenset(link.port_id for link in self.links)
