@@ -316,6 +316,10 @@ class World:
         action = next(each for each in self.store.actions(container.uuid) if each.action == name)
         return action.message
 
+    def is_over(self, container: Container, name: str) -> bool:
+        action = next(each for each in self.store.actions(container.uuid) if each.action == name)
+        return action.finish is not None
+
     def events(self, container: Container, name: str = "create") -> list[tuple[str, str | None]]:
         action = next(each for each in self.store.actions(container.uuid) if each.action == name)
         return [(each.name, each.result) for each in self.store.action(container.uuid, action.request_id).events]

@@ -293,6 +293,25 @@ def test_a_port_is_attached_in_the_way_of_a_creation_and_detached_alone(
     assert [verb for _, _, verb in node.carried_out] == [Verb.CREATE, Verb.ATTACH, Verb.DETACH]
 
 
+def test_a_detachment_is_over_when_others_can_have_the_port(world: World, node: FakeNode, second: Network) -> None:
+    port = world.add_port(second)
+    container = world.running(world.add_port(), port)
+
+    world.lifecycle.detach(world.caller(), container.uuid, port=port.id)
+    node.sync(world.reports)
+
+    assert world.neutron.now(port.id).vif_type == "hw_veb"
+    assert not world.is_over(container, "network_detach")
+    assert world.now(container).task_state == "network_detaching"
+
+    world.settle()
+
+    assert world.is_as_left(port)
+    assert world.is_over(container, "network_detach")
+    assert world.message(container, "network_detach") is None
+    assert world.now(container).task_state is None
+
+
 def test_a_network_is_attached_by_a_port_that_is_made_and_detached_by_its_name(
     world: World, node: FakeNode, second: Network
 ) -> None:

@@ -30,6 +30,11 @@ class Heard:
     message: str | None = None
     refusal: str | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether who has asked can be told: a port that was taken out of a container has yet to be given back."""
+        return self.ended and (self.message is not None or not steps.is_leaving(self.container))
+
 
 def hear(container: Container, report: ContainerReport | None, *, lost: Collection[PciAddress] = ()) -> Heard:
     """Return what a container becomes when its host's node tells of it (None: it does not know it).
@@ -68,11 +73,8 @@ def _ended(container: Container, report: ContainerReport, failure: Failure | Non
         case Verb.DETACH if failure is not None:
             container = _marked(container, InterfacePhase.LEAVING, InterfacePhase.BOUND)
     message = None if failure is None else failure.message
-    return Heard(
-        container=replace(container, task_state=None, status_reason=message or report.reason),
-        ended=True,
-        message=message,
-    )
+    heard = Heard(container=replace(container, status_reason=message or report.reason), ended=True, message=message)
+    return replace(heard, container=replace(heard.container, task_state=None)) if heard.is_over else heard
 
 
 def _not_created(container: Container, failure: Failure, *, is_left: bool) -> Heard:

@@ -46,6 +46,11 @@ class Record:
         )
         self._store.add_event(container.uuid, container.action, event)
 
+    def finish(self, container: Container) -> None:
+        """Write down that what was asked for is done; no matter if it has ended otherwise before."""
+        if container.action is not None:
+            self._store.finish_action(container.uuid, container.action, now=self._clock(), message=None)
+
     def fail(self, container: Container, error: MooringError) -> None:
         """Write down that what was asked for has failed, and why."""
         if container.action is not None:

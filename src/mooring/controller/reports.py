@@ -110,7 +110,7 @@ class NodeReports:
             traceback=problem,
         )
         self._store.add_event(before.uuid, before.action, event)
-        if heard.ended:
+        if heard.is_over:
             self._store.finish_action(before.uuid, before.action, now=now, message=heard.message)
 
 

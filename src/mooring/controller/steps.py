@@ -69,6 +69,11 @@ def in_phase(container: Container, phase: InterfacePhase) -> Interface:
     return next(interface for interface in container.interfaces if interface.phase is phase)
 
 
+def is_leaving(container: Container) -> bool:
+    """Tell whether a container has a port that is to be given back, or to be taken out of it first."""
+    return any(interface.phase is InterfacePhase.LEAVING for interface in container.interfaces)
+
+
 def told(
     container: Container, verb: Verb, arguments: Mapping[str, str | int | bool] | None = None, *, action: str | None
 ) -> Container:

@@ -209,7 +209,11 @@ class Worker:
     def _leave(self, container: Container) -> Container:
         interface = steps.in_phase(container, InterfacePhase.LEAVING)
         self._ports.give_back(container, interface)
-        return self._save(steps.without(container, interface))
+        after = steps.without(container, interface)
+        if not steps.is_leaving(after):
+            self._record.finish(container)
+            after = replace(after, task_state=None)
+        return self._save(after)
 
     def _return(self, container: Container) -> Container:
         return self._save(steps.returned(container))
