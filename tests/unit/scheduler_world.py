@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -74,12 +75,12 @@ class FakeHosts:
         self.queries = 0
         self._row = 0
 
-    def add(self, name: str, *, row: int | None = None, silent_s: float = 0, **host: object) -> FakeHost:
+    def add(self, name: str, *, silent_s: float = 0, **host: object) -> FakeHost:
         facts = {key: host.pop(key) for key in list(host) if key in HostFacts.model_fields}
         made = FakeHost(
             Host(
-                row=row or max((each.host.row for each in self.all), default=0) + 1,
-                uuid=f"uuid-{name}",
+                row=len(self.all) + 1,
+                uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
                 name=name,
                 facts=HostFacts(
                     **{
@@ -100,7 +101,7 @@ class FakeHosts:
                 **host,
             )
         )
-        self.all = sorted([*self.all, made], key=lambda each: each.host.row)
+        self.all = sorted([*self.all, made], key=lambda each: each.host.uuid)
         return made
 
     def add_card(
@@ -147,15 +148,11 @@ class FakeHosts:
             used_memory_mib=host.host.used_memory_mib + spec.memory_mib,
         )
 
-    def row_span(self) -> tuple[int, int]:
-        self.queries += 1
-        return (self.all[0].host.row, self.all[-1].host.row) if self.all else (0, 0)
-
     def candidates(
         self,
         requests: Sequence[DeviceRequest],
         *,
-        after: int,
+        after: str,
         limit: int,
         alive_since: datetime,
         only: str | None = None,
@@ -165,7 +162,7 @@ class FakeHosts:
         found = []
         for each in self.all:
             host = each.host
-            if host.row <= after or only not in (None, host.name):
+            if host.uuid <= after or only not in (None, host.name):
                 continue
             candidate = candidate_of(each, requests)
             is_open = not host.disabled and not host.forced_down and host.seen_at >= alive_since

@@ -569,12 +569,6 @@ class HostContract:
         with pytest.raises(HostNotFound):
             store.forget_host("node1")
 
-    def test_rows_of_hosts_span_from_the_first_to_the_last(self, store: Store) -> None:
-        assert store.row_span() == (0, 0)
-        first, _, last = (note_host(store, name).row for name in ("c", "b", "a"))
-
-        assert store.row_span() == (first, last)
-
     def test_the_service_keeps_its_id(self, store: Store) -> None:
         assert store.service_id() == store.service_id()
         store.ping()
@@ -664,15 +658,16 @@ class DeviceContract:
 class CandidateContract:
     """Hosts for a container."""
 
-    def test_hosts_come_in_the_order_of_their_rows_some_at_a_time(self, store: Store) -> None:
-        rows = [note_host(store, name, devices=[vf(0)]).row for name in ("c", "a", "b")]
+    def test_hosts_come_in_the_order_of_their_uuids_some_at_a_time(self, store: Store) -> None:
+        cards = [vf(0), vf(0, parent=OTHER_PF)]
+        uuids = sorted(note_host(store, name, devices=cards).uuid for name in ("c", "a", "b"))
 
-        def found(**options: int) -> list[int]:
-            return [candidate.host.row for candidate in candidates(store, WISH, **options)]
+        def found(**options: object) -> list[str]:
+            return [candidate.host.uuid for candidate in candidates(store, WISH, **options)]
 
-        assert found() == rows
-        assert found(limit=2) == rows[:2]
-        assert found(after=rows[1]) == rows[2:]
+        assert found() == uuids
+        assert found(limit=2) == uuids[:2]
+        assert found(after=uuids[1]) == uuids[2:]
         assert [each.host.name for each in candidates(store, WISH, only="a")] == ["a"]
 
     @pytest.mark.parametrize(
@@ -757,7 +752,7 @@ class CandidateContract:
 
         found = candidates(store)
 
-        assert [(each.host.name, each.spare_devices) for each in found] == [("node1", 0), ("node2", 1)]
+        assert {each.host.name: each.spare_devices for each in found} == {"node1": 0, "node2": 1}
         assert all(each.free == {} for each in found)
 
 

@@ -122,7 +122,7 @@ def added(store: Store, **parts: object) -> Container:
 
 
 def candidates(store: Store, *requests: DeviceRequest, **options: object) -> tuple[Candidate, ...]:
-    return store.candidates(requests, **({"after": 0, "limit": 100, "alive_since": LONG_AGO} | options))
+    return store.candidates(requests, **({"after": "", "limit": 100, "alive_since": LONG_AGO} | options))
 
 
 def free(store: Store, request: DeviceRequest = WISH, *, host: str = "node1") -> list[ClaimedDevice]:

@@ -42,7 +42,7 @@ def test_a_url_of_no_database_that_is_served_is_refused_without_its_password(url
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mariadb"])
 def test_a_server_that_is_away_is_told_and_nothing_shows_the_password(scheme: str) -> None:
     with closing(SqlStore(f"{scheme}://u:{SECRET}@127.0.0.1:1/x")) as store:
-        for ask in (store.ping, store.service_id, store.row_span):
+        for ask in (store.ping, store.service_id, store.hosts):
             with pytest.raises(DatabaseUnavailable, match=r"does not answer .*127\.0\.0\.1.*; try again") as refusal:
                 ask()
             assert SECRET not in str(refusal.value)

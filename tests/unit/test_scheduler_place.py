@@ -149,7 +149,7 @@ def test_hosts_that_refused_the_container_are_left_out_and_told_with_their_reaso
     assert fill(hosts, 7, once) == {"h1": 7}
     with pytest.raises(NoValidHost, match=r"2 hosts: 1 Pci.* physnet1\), 1 tried \(VF 0000:01:02.1 is not clean\)"):
         scheduler(hosts).place(once, NOW)
-    with pytest.raises(NoValidHost, match=r"2 tried \(VF 0000:01:02.1 is not clean; port could not be bound\)"):
+    with pytest.raises(NoValidHost, match=r"2 tried \(port could not be bound; VF 0000:01:02.1 is not clean\)"):
         scheduler(hosts).place(twice, NOW)
 
 
@@ -186,18 +186,17 @@ def test_a_port_that_comes_later_gets_a_device_of_the_containers_host(hosts: Fak
 @pytest.mark.parametrize("count", [1, 24, 25, 26, 27, 60, 300])
 def test_every_host_is_found_however_many_there_are(hosts: FakeHosts, count: int) -> None:
     for number in range(count):
-        hosts.add(f"h{number}", row=10 + 3 * number)
-    for odd in {0, count // 2, count - 1}:
-        hosts.all[odd].host = replace(
-            hosts.all[odd].host,
-            facts=hosts.all[odd].host.facts.model_copy(update={"availability_zone": "rare"}),
-        )
+        hosts.add(f"h{number}")
+    rare = [hosts.all[odd] for odd in {0, count // 2, count - 1}]
+    for each in rare:
+        facts = each.host.facts.model_copy(update={"availability_zone": "rare"})
+        each.host = replace(each.host, facts=facts)
 
     found = {
         scheduler(hosts, seed=seed).place(container(availability_zone="rare"), NOW).host.name for seed in range(60)
     }
 
-    assert found == {f"h{odd}" for odd in {0, count // 2, count - 1}}
+    assert found == {each.host.name for each in rare}
 
 
 def test_finding_a_host_among_many_takes_few_queries_and_looks_at_few_hosts(hosts: FakeHosts) -> None:
@@ -206,7 +205,7 @@ def test_finding_a_host_among_many_takes_few_queries_and_looks_at_few_hosts(host
 
     scheduler(hosts).place(container("physnet1"), NOW)
 
-    assert hosts.queries == 2
+    assert hosts.queries == 1
 
 
 def test_a_host_that_becomes_free_while_reasons_are_gathered_is_taken(hosts: FakeHosts) -> None:

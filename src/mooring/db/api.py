@@ -40,7 +40,7 @@ class ContainerQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A container host. ``row`` orders hosts; it never changes. ``used`` is what its containers were promised.
+    """A container host. ``uuid`` orders hosts; it never changes. ``used`` is what its containers were promised.
 
     ``seen_at`` is its last report. ``disabled`` and ``forced_down`` are the operator's words.
     """
@@ -267,21 +267,17 @@ class Hosts(Protocol):
         self,
         requests: Sequence[DeviceRequest],
         *,
-        after: int,
+        after: str,
         limit: int,
         alive_since: datetime,
         only: str | None = None,
         with_room: bool = True,
     ) -> tuple[Candidate, ...]:
-        """Return hosts with a ``row`` larger than ``after``, in that order, ``limit`` at most.
+        """Return hosts with a ``uuid`` beyond ``after``, in that order, ``limit`` at most.
 
         With ``with_room`` only those that are enabled, have reported since, and have a free device for each request;
         otherwise all, which is for telling why none will do. ``only`` is the name of the one host that is wanted.
         """
-        ...
-
-    def row_span(self) -> tuple[int, int]:
-        """Return the smallest and the largest ``row`` of a host; (0, 0) when there is none."""
         ...
 
     def devices(self, host: str) -> tuple[Device, ...]:

@@ -1,7 +1,7 @@
-"""Hosts that may take a container, in the order of their rows, some at a time.
+"""Hosts that may take a container, in the order of their uuids, some at a time.
 
-Two queries, whatever is requested and however many hosts there are: the hosts, by the index of free devices; and their
-devices, counted.
+One query, whatever is requested and however many hosts there are: the hosts, by the index of free devices, each with
+its devices, counted.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, literal_column, select
 
 from mooring.container.model import ClaimedDevice
 from mooring.db.api import Candidate, Host
-from mooring.db.groups import Group, count_groups, read_free
+from mooring.db.groups import COUNTED, Group, read_free, read_groups
 from mooring.db.owners import IS_OPEN, fits, is_unblocked
 from mooring.db.rows import read_host
 from mooring.db.tables import devices, hosts
@@ -32,7 +32,7 @@ def candidates(
     db: Connection,
     requests: Sequence[DeviceRequest],
     *,
-    after: int,
+    after: str,
     limit: int,
     alive_since: datetime,
     only: str | None = None,
@@ -40,14 +40,14 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """See Hosts."""
     kinds = frozenset(replace(request, id="") for request in requests)
-    query = _hosts_query(kinds if with_room else None, is_one=only is not None)
-    values = {"after": after, "most": limit, "alive_since": alive_since, "only": only}
-    # A row that is joined has lost its place.
-    found = sorted(map(read_host, db.execute(query, values)), key=attrgetter("row"))
+    query = _query(kinds if with_room else None, is_one=only is not None, limit=limit)
+    rows = db.execute(query, {"after": after, "alive_since": alive_since, "only": only}).all()
     of_host: defaultdict[int, list[Group]] = defaultdict(list)
-    for group in count_groups(db, [host.row for host in found]) if found else ():
+    for group in read_groups(row for row in rows if row.host is not None):
         of_host[group.likeness.host].append(group)
-    return tuple(_candidate(host, of_host[host.row], requests) for host in found)
+    # A row that is joined has lost its place.
+    found = sorted({row.uuid: row for row in rows}.items(), key=itemgetter(0))
+    return tuple(_candidate(read_host(row), of_host[row.id], requests) for _, row in found)
 
 
 def _candidate(host: Host, groups: Sequence[Group], requests: Sequence[DeviceRequest]) -> Candidate:
@@ -72,15 +72,19 @@ def _counts(groups: Sequence[Group]) -> tuple[int, int]:
 
 # Putting a statement together takes longer than having it answered, and few kinds of devices are asked for.
 @lru_cache(maxsize=256)
-def _hosts_query(kinds: frozenset[DeviceRequest] | None, *, is_one: bool) -> Select[*tuple[Any, ...]]:
-    """Return the query for hosts, those with room for some kinds of devices or (None) all."""
-    query = select(hosts).where(hosts.c.id > bindparam("after")).order_by(hosts.c.id).limit(bindparam("most"))
+def _query(kinds: frozenset[DeviceRequest] | None, *, is_one: bool, limit: int) -> Select[*tuple[Any, ...]]:
+    """Return the query for hosts, those with room for some kinds of devices or (None) all, a row for each group."""
+    # A number, not a parameter: only so does PostgreSQL know that few are wanted, and makes its plan but once.
+    most: ColumnElement[int] = literal_column(str(limit))
+    query = select(hosts).where(hosts.c.uuid > bindparam("after")).order_by(hosts.c.uuid).limit(most)
     if is_one:
         query = query.where(hosts.c.name == bindparam("only"))
     if kinds is not None:
         query = query.where(~hosts.c.disabled, ~hosts.c.forced_down, hosts.c.seen_at >= bindparam("alive_since"))
         query = query.where(*map(_has_one, kinds))
-    return with_usage(query)
+    found = query.cte("found")
+    groups = COUNTED.join_from(found, devices, devices.c.host == found.c.id).subquery("groups")
+    return with_usage(found).add_columns(*groups.c).join(groups, groups.c.host == found.c.id, isouter=True)
 
 
 def _has_one(kind: DeviceRequest) -> ColumnElement[bool]:

@@ -17,14 +17,16 @@ from sqlalchemy import Connection, bindparam, select
 from mooring.container.model import ClaimedDevice, Container
 from mooring.db import owners
 from mooring.db.api import Capacity, Host
-from mooring.db.containers import save, write_if_unchanged
+from mooring.db.containers import WRITE, save, write_if_unchanged
 from mooring.db.tables import containers, hosts
-from mooring.db.usage import used_on
-from mooring.errors import ClaimLost, NoRoom
+from mooring.db.usage import IS_FULL, room_beside, used_on
+from mooring.errors import ClaimLost, NoRoom, Outdated
 
 _LOCK: Final = (
     select(hosts.c.disabled, hosts.c.forced_down).where(hosts.c.id == bindparam("host")).with_for_update(key_share=True)
 )
+
+_WRITE_IF_ROOM: Final = WRITE.where(~IS_FULL)
 
 _LOCK_NAMED: Final = select(hosts.c.id).where(hosts.c.name == bindparam("host")).with_for_update(key_share=True)
 _ASKED: Final = select(containers.c.cpu, containers.c.memory_mib, containers.c.disk_gib).where(
@@ -37,8 +39,7 @@ def claim(
 ) -> Container:
     """See Containers."""
     _lock_willing_host(db, host)
-    placed = write_if_unchanged(db, _with_picks(replace(container, host=host.name), picks))
-    _require_room(db, host, capacity)
+    placed = _write_if_room(db, _with_picks(replace(container, host=host.name), picks), capacity)
     for request, device in sorted(picks.items(), key=lambda pick: pick[1].row):
         if not owners.take(db, container, request, device, host_row=host.row):
             raise ClaimLost(host.name, device.address)
@@ -76,10 +77,13 @@ def _with_picks(container: Container, picks: Mapping[str, ClaimedDevice]) -> Con
     )
 
 
-def _require_room(db: Connection, host: Host, capacity: Capacity) -> None:
-    """Raise ClaimLost when the containers of a host, the one that was just written included, are promised too much."""
-    if capacity == Capacity():
-        return
-    used = used_on(db, host.name)
-    if used.cpu > capacity.cpus or used.memory_mib > capacity.memory_mib or used.disk_gib > capacity.disk_gib:
-        raise ClaimLost(host.name, "of any kind (the host has promised its processors, memory or disk to others)")
+def _write_if_room(db: Connection, container: Container, capacity: Capacity) -> Container:
+    """Write a container as placed on its host; raise ClaimLost where that would be promised too much, or Outdated."""
+    room = room_beside(container, capacity)
+    try:
+        return write_if_unchanged(db, container, statement=_WRITE_IF_ROOM, **room)
+    except Outdated:
+        if not db.execute(select(IS_FULL), {**room, "seen_row": container.row}).scalar_one():
+            raise
+        words = "of any kind (the host has promised its processors, memory or disk to others)"
+        raise ClaimLost(container.host or "", words) from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, insert, or_, select, update
 
 from mooring.container.model import Container
 from mooring.container.states import Status
@@ -18,7 +18,7 @@ from mooring.db.tables import containers, hosts, reservations
 from mooring.errors import Outdated, PortBusy
 
 # Statements of which many are made are put together once.
-_WRITE: Final = update(containers).where(
+WRITE: Final = update(containers).where(
     containers.c.id == bindparam("seen_row"), containers.c.revision == bindparam("seen_revision")
 )
 
@@ -77,11 +77,16 @@ def save(db: Connection, container: Container) -> Container:
     return saved
 
 
-def write_if_unchanged(db: Connection, container: Container) -> Container:
-    """Write a container's own row; raise Outdated if it is not as its writer saw it."""
+def write_if_unchanged(
+    db: Connection, container: Container, *, statement: Update = WRITE, **values: object
+) -> Container:
+    """Write a container's own row; raise Outdated if it is not as its writer saw it.
+
+    The statement may be WRITE with more conditions, of which the values are: Outdated is raised when one is not met.
+    """
     saved = replace(container, revision=container.revision + 1)
     seen = {"seen_row": container.row, "seen_revision": container.revision}
-    if db.execute(_WRITE, {**seen, **container_values(saved)}).rowcount != 1:
+    if db.execute(statement, {**seen, **values, **container_values(saved)}).rowcount != 1:
         raise Outdated(f"container {container.uuid}")
     return saved
 

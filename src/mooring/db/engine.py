@@ -192,7 +192,9 @@ def _make_engine(url: URL) -> Engine:
                     "connect_timeout": CONNECT_S,
                     "read_timeout": ANSWER_S,
                     "write_timeout": ANSWER_S,
-                    "init_command": f"SET innodb_lock_wait_timeout={LOCK_S}, idle_transaction_timeout={ANSWER_S}",
+                    # Else what is asked of one host would be answered by a list of the devices of all.
+                    "init_command": f"SET innodb_lock_wait_timeout={LOCK_S}, idle_transaction_timeout={ANSWER_S}, "
+                    "optimizer_switch='exists_to_in=off'",
                 },
                 **_POOL,
             )

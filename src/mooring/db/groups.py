@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import Connection, String, bindparam, case, cast, func, select
+from sqlalchemy import String, case, cast, func, literal_column, select
 
 from mooring.container.model import ClaimedDevice
 from mooring.db.owners import IS_OPEN, in_use
@@ -91,18 +91,20 @@ class Group:
 # All that devices of a group do not have in common, so that they need not be looked up.
 _OWN: Final = cast(devices.c.id, String) + " " + devices.c.address + " " + func.coalesce(devices.c.mac, "")
 
-_COUNTED: Final = select(
+# Written out: text would be put into the statement again each time that it is used.
+_COMMA: Final[Any] = literal_column("','")
+
+COUNTED: Final = select(
     *ALIKE,
     func.count().label("total"),
-    func.aggregate_strings(case((IS_OPEN, _OWN)), ",").label("free"),
+    func.aggregate_strings(case((IS_OPEN, _OWN)), _COMMA).label("free"),
     func.sum(case((in_use(devices), 1), else_=0)).label("used"),
 ).group_by(*ALIKE)
-_COUNTED_ON: Final = _COUNTED.where(devices.c.host.in_(bindparam("hosts", expanding=True)))
+"""The query for groups; one with conditions must find all devices of a card, for they may block each other."""
 
 
-def count_groups(db: Connection, hosts: Iterable[int] | None) -> tuple[Group, ...]:
-    """Count the devices of hosts, None of all."""
-    rows = db.execute(_COUNTED) if hosts is None else db.execute(_COUNTED_ON, {"hosts": list(hosts)})
+def read_groups(rows: Iterable[AnyRow]) -> tuple[Group, ...]:
+    """Return the groups of rows that COUNTED has found."""
     return tuple(_without_blocked([_read(row) for row in rows]))
 
 

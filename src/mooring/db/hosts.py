@@ -45,11 +45,11 @@ def list_hosts(db: Connection, *, marker: str | None = None, limit: int = 1000) 
     if marker is not None:
         query = query.where(hosts.c.name > host(db, marker).name)
     # A row that is joined has lost its place.
-    return tuple(sorted(map(read_host, db.execute(with_usage(query))), key=attrgetter("name")))
+    return tuple(sorted(map(read_host, db.execute(with_usage(query.cte("found")))), key=attrgetter("name")))
 
 
 _BY_KEY: Final = with_usage(
-    select(hosts).where(or_(hosts.c.name == bindparam("key"), hosts.c.uuid == bindparam("key"))).limit(1)
+    select(hosts).where(or_(hosts.c.name == bindparam("key"), hosts.c.uuid == bindparam("key"))).limit(1).cte("found")
 )
 
 
@@ -92,12 +92,6 @@ def forget_host(db: Connection, name: str) -> None:
     if count:
         raise OperationRefused(f"host {name} has {count} containers: delete them first, or let it report again")
     db.execute(delete(hosts).where(hosts.c.id == row.id))
-
-
-def row_span(db: Connection) -> tuple[int, int]:
-    """See Hosts."""
-    first, last = db.execute(select(func.min(hosts.c.id), func.max(hosts.c.id))).one()
-    return first or 0, last or 0
 
 
 def _lock(db: Connection, name: str) -> AnyRow | None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, select
 
 from mooring.db.api import Pool
-from mooring.db.groups import Group, count_groups
-from mooring.db.tables import hosts
+from mooring.db.groups import COUNTED, Group, read_groups
+from mooring.db.tables import devices, hosts
 from mooring.errors import HostNotFound
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind
@@ -22,7 +22,8 @@ def pools(db: Connection, host: str | None = None) -> tuple[Pool, ...]:
     if host is not None and not rows:
         raise HostNotFound(host)
     found: dict[Pool, list[Group]] = {}
-    for group in count_groups(db, None if host is None else rows):
+    query = COUNTED if host is None else COUNTED.where(devices.c.host.in_(rows))
+    for group in read_groups(db.execute(query)):
         likeness = group.likeness
         pool = Pool(
             host=names[likeness.host],

@@ -21,7 +21,7 @@ from mooring.db.containers import (
 )
 from mooring.db.engine import Database
 from mooring.db.history import action, add_event, finish_action, list_actions, start_action
-from mooring.db.hosts import forget_host, host, list_hosts, note_host, row_span, set_host
+from mooring.db.hosts import forget_host, host, list_hosts, note_host, set_host
 from mooring.db.inventory import list_devices
 from mooring.db.migrations import upgrade_database
 from mooring.db.pools import pools
@@ -93,7 +93,6 @@ class SqlStore:
     host = _reads(host)
     set_host = _writes(set_host)
     forget_host = _writes(forget_host)
-    row_span = _reads(row_span)
     candidates = _reads(candidates)
     devices = _reads(list_devices)
     pools = _reads(pools)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import CTE, Connection, Double, Select, bindparam, exists, func, or_, select
 
-from mooring.db.api import Resource
+from mooring.container.model import Container
+from mooring.db.api import Capacity, Resource
 from mooring.db.rows import AnyRow
 from mooring.db.tables import containers
 
-_SUMS = (
+# MariaDB has no number that is infinite.
+_UNLIMITED: Final = sys.float_info.max
+
+_SUMS: Final = (
     func.count().label("containers"),
     func.coalesce(func.sum(containers.c.cpu), 0.0).label("cpu"),
     func.coalesce(func.sum(containers.c.memory_mib), 0).label("memory_mib"),
@@ -19,17 +24,43 @@ _SUMS = (
 )
 
 
-def with_usage(hosts_query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def with_usage(found: CTE) -> Select[*tuple[Any, ...]]:
     """Return a query for hosts with what their containers were promised besides: NULL where there are none."""
-    found = hosts_query.cte("found")
     used = (
         select(containers.c.host, *_SUMS)
-        .where(containers.c.host.in_(select(found.c.name)))
+        .join_from(found, containers, containers.c.host == found.c.name)
         .group_by(containers.c.host)
         .subquery("used")
     )
     sums = (used.c[name] for name in ("cpu", "memory_mib", "disk_gib", "containers"))
     return select(found, *sums).join(used, used.c.host == found.c.name, isouter=True)
+
+
+_OTHERS: Final = (
+    select(*_SUMS)
+    .where(containers.c.host == bindparam("on_host"), containers.c.id != bindparam("seen_row"))
+    .subquery("others")
+)
+
+IS_FULL: Final = exists().where(
+    or_(
+        _OTHERS.c.cpu > bindparam("cpus_left", type_=Double()),
+        _OTHERS.c.memory_mib > bindparam("memory_left", type_=Double()),
+        _OTHERS.c.disk_gib > bindparam("disk_left", type_=Double()),
+    )
+)
+"""The other containers of a container's host leave too little for it: see room_beside."""
+
+
+def room_beside(container: Container, capacity: Capacity) -> Mapping[str, object]:
+    """Return what IS_FULL asks for, but the container's row: how much its host may promise to others."""
+    spec = container.spec
+    return {
+        "on_host": container.host,
+        "cpus_left": min(capacity.cpus - spec.cpu, _UNLIMITED),
+        "memory_left": min(capacity.memory_mib - spec.memory_mib, _UNLIMITED),
+        "disk_left": min(capacity.disk_gib - (spec.disk_gib or 0), _UNLIMITED),
+    }
 
 
 _ON_HOST: Final = select(*_SUMS).where(containers.c.host == bindparam("on_host"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from mooring.errors import InvalidPciAddress
@@ -25,6 +26,7 @@ class PciAddress:
     function: int
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Self:
         """Read ``0000:3b:02.1``; raise InvalidPciAddress on anything else, paths and blanks included."""
         match = _ADDRESS.fullmatch(text)

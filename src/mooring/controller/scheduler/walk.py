@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Iterator, Sequence
 
 from mooring.controller.scheduler.prospect import Wish
@@ -12,41 +13,39 @@ _FIRST, _LARGEST = 8, 800
 
 
 def hosts_with_room(hosts: Hosts, wish: Wish, rng: random.Random) -> Iterator[Sequence[Candidate]]:
-    """Yield the hosts that might do, each once, from a random one on.
+    """Yield the hosts that might do, each once, in the order of their uuids from a random one on.
 
-    The first batch is small, so that what is found at once is found fast; each further one is twice as large.
+    The first batch is small, so that what is found at once is found fast; each further one is twice as large. The last
+    hosts are in one batch with the first ones: few hosts are all compared with each other.
     """
-    first, last = hosts.row_span()
-    # Few hosts are better compared with each other, all of them, than begun in their middle.
-    start = rng.randint(first, last) if last - first >= _FIRST else first
-    after, size, has_wrapped = start - 1, _FIRST, start == first
+    start = str(uuid.UUID(int=rng.getrandbits(128)))
+    after, size, has_wrapped = start, _FIRST, False
     batch: list[Candidate] = []
     while True:
-        room = size - len(batch)
-        found = _candidates(hosts, wish, after=after, limit=room, with_room=True)
-        if has_wrapped and start > first:
-            found = [candidate for candidate in found if candidate.host.row < start]
+        found = _candidates(hosts, wish, after=after, limit=size, with_room=True)
+        if has_wrapped:
+            found = [candidate for candidate in found if candidate.host.uuid <= start]
         batch += found
-        if len(found) == room:
+        if len(found) == size:
             yield batch
-            after, size, batch = found[-1].host.row, min(2 * size, _LARGEST), []
+            after, size, batch = found[-1].host.uuid, min(2 * size, _LARGEST), []
         elif has_wrapped:
             break
         else:
-            after, has_wrapped = first - 1, True
+            after, has_wrapped = "", True
     if batch:
         yield batch
 
 
 def all_hosts(hosts: Hosts, wish: Wish) -> Iterator[Sequence[Candidate]]:
     """Yield all hosts, whether they might do or not."""
-    after = 0
+    after = ""
     while found := _candidates(hosts, wish, after=after, limit=_LARGEST, with_room=False):
         yield found
-        after = found[-1].host.row
+        after = found[-1].host.uuid
 
 
-def _candidates(hosts: Hosts, wish: Wish, *, after: int, limit: int, with_room: bool) -> Sequence[Candidate]:
+def _candidates(hosts: Hosts, wish: Wish, *, after: str, limit: int, with_room: bool) -> Sequence[Candidate]:
     return hosts.candidates(
         wish.requests,
         after=after,
