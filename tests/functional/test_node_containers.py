@@ -56,6 +56,9 @@ class VethEngine:
     def lease(self, request: AttachRequest) -> Lease:
         return self._engine.lease(request)
 
+    def make_way(self, port_id: str) -> None:
+        self._engine.make_way(port_id)
+
     def find(self, attachment: str) -> Lease | None:
         return self._engine.find(attachment)
 
