@@ -12,7 +12,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -106,8 +106,10 @@ def world(docker: Dockerd, door: Door, tmp_path: Path) -> Iterator[DockerWorld]:
     world = DockerWorld(tmp_path, docker)
     door.open(world.plugin.app)
     yield world
-    for name in docker("ps", "--all", "--quiet").split():
-        docker("rm", "--force", name)
+    while left := docker("ps", "--all", "--quiet").split():
+        # Docker removes some by itself as they end, and refuses to do it twice.
+        with suppress(AssertionError):
+            docker("rm", "--force", *left)
     for name in docker("network", "ls", "--quiet", "--filter", f"driver={DRIVER}").split():
         docker("network", "rm", name)
     door.shut()
