@@ -1,4 +1,7 @@
-"""A controller's part in placing containers, in a process of its own: the scheduler, and a claim of what it found."""
+"""A controller's part in placing containers, in a process of its own: the scheduler, and a claim of what it found.
+
+Beside it a bare transaction, the floor to compare with: what no way to claim a device can do without.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
-from bench.schedule_inventory import PHYSICAL_NETWORK
+import psycopg
+
+from bench.schedule_inventory import PHYSICAL_NETWORK, FreeDevice
 from mooring.config.settings import SchedulerSettings
 from mooring.container.model import Container, Interface
 from mooring.container.spec import ContainerSpec
@@ -18,6 +24,11 @@ from mooring.controller.scheduler.scheduler import Scheduler
 from mooring.db.api import Action
 from mooring.db.store import SqlStore
 from mooring.errors import ClaimLost, NoValidHost
+
+_PLACE_BARE: Final = "UPDATE containers SET host = %s, revision = revision + 1 WHERE id = %s AND revision = %s"
+_TAKE_BARE: Final = """
+UPDATE devices SET container = %s, request = 'eth0' WHERE id = %s AND container IS NULL AND state = 'free'
+"""
 
 
 @dataclass(slots=True)
@@ -42,6 +53,20 @@ def add_containers(url: str, count: int) -> list[Container]:
 def place_added(url: str, containers: Sequence[Container]) -> Outcome:
     """Place containers that are written already, one after the other."""
     return _place_all(*_controller(url), containers)
+
+
+def claim_bare(url: str, pairs: Sequence[tuple[Container, FreeDevice]]) -> Outcome:
+    """Claim devices that are known to be free, one after the other, each in a transaction of two statements."""
+    outcome, connection, began = Outcome(), _connection(url), time.process_time()
+    for container, device in pairs:
+        claiming = time.perf_counter()
+        with connection.transaction():
+            connection.execute(_PLACE_BARE, (device.host, container.row, container.revision))
+            took = connection.execute(_TAKE_BARE, (container.row, device.row)).rowcount
+        outcome.both_ms.append((time.perf_counter() - claiming) * 1000)
+        outcome.devices += [device.row] * took
+    outcome.processor_ms = (time.process_time() - began) * 1000
+    return outcome
 
 
 def _place_all(store: SqlStore, scheduler: Scheduler, containers: Sequence[Container]) -> Outcome:
@@ -73,6 +98,12 @@ def _place(store: SqlStore, scheduler: Scheduler, container: Container, outcome:
         outcome.both_ms.append((ended - began) * 1000)
         outcome.devices += [device.row for device in claimed.devices]
         return
+
+
+@lru_cache
+def _connection(url: str) -> psycopg.Connection:
+    """Return this process's own."""
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
 
 @lru_cache

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, Row, create_engine, text
 
 from mooring.db.store import SqlStore
 from mooring.pci.address import PciAddress
@@ -36,10 +40,26 @@ SELECT hosts.id,
        address, kind, vendor_id, product_id, parent, numa_node, physical_network, trusted, label, state, detail
 FROM devices, hosts WHERE hosts.id <> devices.host
 """
+_FREE_ANYWHERE = """
+SELECT devices.id, hosts.name FROM devices JOIN hosts ON hosts.id = devices.host
+WHERE container IS NULL AND state = 'free' ORDER BY random() LIMIT :count
+"""
+# Those that stay.
+_PROCESSES = """
+SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'
+"""
 _TAKE_ALL_BUT = """
 UPDATE devices SET state = 'held' WHERE container IS NULL AND id NOT IN
 (SELECT id FROM devices WHERE container IS NULL ORDER BY address, host LIMIT :count)
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeDevice:
+    """A device that nobody has, by its row, and the name of its host."""
+
+    row: int
+    host: str
 
 
 def fill(store: SqlStore, url: str, *, hosts: int, now: datetime) -> None:
@@ -62,15 +82,27 @@ def leave_free(url: str, count: int) -> None:
 
 def claimed(url: str) -> set[int]:
     """Return the rows of all devices that containers have."""
+    return {row.id for row in _ask(url, "SELECT id FROM devices WHERE container IS NOT NULL")}
+
+
+def free_devices(url: str, count: int) -> Sequence[FreeDevice]:
+    """Return devices that nobody has, anywhere in the cluster."""
+    return [FreeDevice(row=row.id, host=row.name) for row in _ask(url, _FREE_ANYWHERE, count=count)]
+
+
+def server_processes(url: str) -> Mapping[int, float]:
+    """Return the seconds of processor time that each process of a server on this machine has taken so far."""
+    pids = [row.pid for row in _ask(url, _PROCESSES)]
+    # Nanoseconds on a processor, nanoseconds waiting for one, turns (Linux, Documentation/scheduler/sched-stats.rst).
+    return {pid: int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9 for pid in pids}
+
+
+def _ask(url: str, question: str, **values: object) -> Sequence[Row[*tuple[Any, ...]]]:
     engine = create_engine(url)
     with engine.connect() as db:
-        rows = set(_claimed(db))
+        rows = db.execute(text(question), values).all()
     engine.dispose()
     return rows
-
-
-def _claimed(db: Connection) -> list[int]:
-    return list(db.execute(text("SELECT id FROM devices WHERE container IS NOT NULL")).scalars())
 
 
 def _tidy(engine: Engine) -> None:

@@ -39,7 +39,7 @@ def claim(
 ) -> Container:
     """See Containers."""
     _lock_willing_host(db, host)
-    placed = _write_if_room(db, _with_picks(replace(container, host=host.name), picks), capacity)
+    placed = _write_if_room(db, _placed(container, host, picks), capacity)
     for request, device in sorted(picks.items(), key=lambda pick: pick[1].row):
         if not owners.take(db, container, request, device, host_row=host.row):
             raise ClaimLost(host.name, device.address)
@@ -69,9 +69,10 @@ def _lock_willing_host(db: Connection, host: Host) -> None:
         raise ClaimLost(host.name, "of any kind (the host is disabled, down or gone)")
 
 
-def _with_picks(container: Container, picks: Mapping[str, ClaimedDevice]) -> Container:
+def _placed(container: Container, host: Host, picks: Mapping[str, ClaimedDevice]) -> Container:
     return replace(
         container,
+        host=host.name,
         interfaces=tuple(replace(each, device=picks.get(each.id, each.device)) for each in container.interfaces),
         aliases=tuple(replace(each, device=picks.get(each.id, each.device)) for each in container.aliases),
     )

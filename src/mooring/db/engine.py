@@ -51,8 +51,7 @@ class Database:
         self.engine = _make_engine(target)
         # Connections are in autocommit mode, so that reading costs no more than its queries. Who writes says so, and
         # in SQLite at once: one that read first could not write when another has written meanwhile.
-        self._writer = self.engine.execution_options()
-        event.listen(self._writer, "begin", _begin_immediately if self.is_embedded else _begin)
+        self._begin = "BEGIN IMMEDIATE" if self.is_embedded else "BEGIN"
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -71,8 +70,9 @@ class Database:
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        with _connect(self._writer) as connection:
+        with _connect(self.engine) as connection:
             with connection.begin() as transaction:
+                connection.exec_driver_sql(self._begin)
                 done = work(connection)
                 try:
                     transaction.commit()
@@ -231,11 +231,3 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: A
     connection.isolation_level = None  # the module's own idea of transactions is not ours
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _begin_immediately(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

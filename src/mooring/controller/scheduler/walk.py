@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from mooring.controller.scheduler.prospect import Wish
 from mooring.db.api import Candidate, Hosts
 
-_FIRST, _LARGEST = 8, 800
+_FIRST, _LARGEST = 4, 800
 
 
 def hosts_with_room(hosts: Hosts, wish: Wish, rng: random.Random) -> Iterator[Sequence[Candidate]]:
