@@ -167,6 +167,10 @@ class TestLinuxKernel(KernelContract):
         with ThreadPoolExecutor() as threads:
             assert list(threads.map(adopt, range(2))) == ["fa:16:3e:00:01:00", "fa:16:3e:00:01:01"]
 
+    def test_nobody_can_unplug_one_vf_alone(self, world: LinuxWorld) -> None:
+        assert not (PCI / "devices" / str(vf_of(world).address) / "remove").exists()
+        assert (PCI / "devices" / str(PF) / "remove").exists()
+
     @pytest.fixture
     def world(self) -> Iterator[LinuxWorld]:
         subprocess.run(["modprobe", "vfio-pci"], check=True)
