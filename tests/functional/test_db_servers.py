@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from database_forms import differences
+from last_vf_contract import LastVfContract
 from sqlalchemy import Connection, create_engine, text
 from store_contract import (
     CandidateContract,
@@ -87,6 +89,13 @@ class TestQuotas(QuotaContract): ...
 
 
 class TestRaces(RaceContract): ...
+
+
+class TestLastVf(LastVfContract):
+    @pytest.fixture
+    def stores(self, url: str, store: SqlStore) -> Iterator[tuple[SqlStore, SqlStore]]:
+        with closing(SqlStore(url)) as other:
+            yield store, other
 
 
 def test_migrations_make_the_tables_that_the_code_speaks_of(url: str) -> None:

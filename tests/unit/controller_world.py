@@ -147,10 +147,10 @@ class Controller:
 class World:
     """Two networks that SR-IOV can reach, and a project that owns one of them."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, store: SqlStore | None = None, **changes: object) -> None:
         self.settings = settings(**changes)
         self.clock = Clock()
-        self.store = BreakingStore(empty_store())
+        self.store = BreakingStore(store or empty_store())
         self.neutron = FakeNeutron()
         self.nodes = FakeNodes()
         self.wakes = 0
@@ -164,8 +164,9 @@ class World:
         self.lifecycle, self.worker = controller.lifecycle, controller.worker
         self.reports, self.rounds, self.inside = controller.reports, controller.rounds, controller.inside
 
-    def another_controller(self) -> Controller:
-        kept, asked = self.store, self.neutron
+    def another_controller(self, store: BreakingStore | None = None) -> Controller:
+        """Return one more, with its own way to the same database where ``store`` is one."""
+        kept, asked = store or self.store, self.neutron
         scheduler = Scheduler(
             kept,
             self.settings.scheduler,

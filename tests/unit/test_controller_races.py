@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from controller_world import World
+from last_vf_contract import LastVfContract
 
 from mooring.container.model import Container
 from mooring.container.states import Status, Verb
 from mooring.controller.api import NetworkWish
 from mooring.db.api import ContainerQuery
+from mooring.db.store import SqlStore
 from mooring.errors import PortBusy
 from mooring.neutron.model import Port
 from mooring.testing.nodes import card
@@ -138,33 +140,13 @@ def test_a_port_that_somebody_takes_in_neutron_first_is_not_the_containers() -> 
     assert world.claims() == []
 
 
-def test_of_sixteen_who_want_the_last_vf_exactly_one_gets_it_and_the_others_are_told_why() -> None:
-    world = World()
-    world.add_host(vfs=1)
-    ports = [world.add_port() for _ in range(16)]
-    containers = [world.create(port, name=f"edge-{number}") for number, port in enumerate(ports)]
-    controllers = [world.another_controller() for _ in range(4)]
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work_off, controllers))
-    world.come_to_rest()
-
-    ended = [world.now(container) for container in containers]
-    running = [container for container in ended if container.status is Status.RUNNING]
-    assert len(running) == 1
-    for container in ended:
-        if container is not running[0]:
-            assert container.status is Status.ERROR
-            assert "0 of 1 VFs free on physnet2" in (container.status_reason or "")
-    free = [port for port in ports if port.id != running[0].interfaces[0].port_id] if running[0].interfaces else []
-    assert len(free) == 15
-    assert all(world.is_as_left(port) for port in free)
-    assert len(world.claims()) == 1
-
-
-def work_off(controller: object) -> None:
-    while controller.worker.work():
-        pass
+class TestLastVf(LastVfContract):
+    @pytest.fixture
+    def stores(self, tmp_path: Path) -> Iterator[tuple[SqlStore, SqlStore]]:
+        # In memory there is one connection, so nobody races.
+        url = f"sqlite:///{tmp_path}/service.sqlite"
+        with closing(SqlStore(url)) as first, closing(SqlStore(url)) as second:
+            yield first, second
 
 
 def refused_on_one(world: World, port: Port) -> Container:
