@@ -429,15 +429,24 @@ class ClaimContract:
         ours = claim(store, added(store))
 
         with pytest.raises(NoRoom, match=words):
-            store.grow(resized(ours, **more), capacity=capacity)
+            store.grow(resized(ours, **more), capacity=capacity, whole=Capacity())
         assert store.container(ours.uuid) == ours
-        assert store.grow(resized(ours, **more), capacity=Capacity()).revision == ours.revision + 1
+        assert store.grow(resized(ours, **more), capacity=Capacity(), whole=Capacity()).revision == ours.revision + 1
+
+    def test_a_container_grows_no_larger_than_its_host(self, store: Store) -> None:
+        note_host(store)
+        ours = claim(store, added(store))
+
+        with pytest.raises(NoRoom, match=r"2\.5 processors wanted, 2 to be had"):
+            store.grow(resized(ours, cpu=2.5), capacity=Capacity(cpus=16), whole=Capacity(cpus=2))
+        assert store.container(ours.uuid) == ours
 
     def test_a_container_may_shrink_on_a_host_that_has_promised_too_much(self, store: Store) -> None:
         note_host(store)
         ours = claim(store, added(store, cpu=4, memory_mib=512))
 
-        smaller = store.grow(resized(ours, cpu=3, memory_mib=400), capacity=Capacity(cpus=2, memory_mib=100))
+        tiny = Capacity(cpus=2, memory_mib=100)
+        smaller = store.grow(resized(ours, cpu=3, memory_mib=400), capacity=tiny, whole=tiny)
 
         assert (smaller.spec.cpu, store.host("node1").used_cpus) == (3, 3)
 
@@ -926,7 +935,8 @@ class RaceContract:
         note_host(store)
         placed = [claim(store, added(store, cpu=1.0)) for _ in range(RIVALS)]
 
-        results = race(*(partial(store.grow, resized(each, cpu=2.0), capacity=Capacity(cpus=19)) for each in placed))
+        grow = partial(store.grow, capacity=Capacity(cpus=19), whole=Capacity())
+        results = race(*(partial(grow, resized(each, cpu=2.0)) for each in placed))
 
         assert [type(each) for each in results].count(NoRoom) == RIVALS - 3
         assert store.host("node1").used_cpus == 19

@@ -257,6 +257,20 @@ def test_a_container_does_not_outgrow_its_host(world: World, node: FakeNode) -> 
     assert node.containers[container.uuid].spec.cpu == whole.cpus
 
 
+def test_a_container_that_is_larger_than_its_host_has_become_may_be_renamed_and_made_smaller(
+    world: World, node: FakeNode
+) -> None:
+    container = world.running(cpu=4)
+    node.facts = node.facts.model_copy(update={"cpus": 2})
+    world.sync()
+
+    world.lifecycle.update(world.caller(), container.uuid, ContainerChange(name="big"))
+    world.lifecycle.update(world.caller(), container.uuid, ContainerChange(cpu=3))
+    world.settle()
+
+    assert (world.now(container).spec.name, node.containers[container.uuid].spec.cpu) == ("big", 3)
+
+
 # Ports of running containers
 
 

@@ -97,7 +97,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How much a host may promise to its containers in all; infinite where that is not limited."""
+    """How much a host may promise, to its containers in all or to one; infinite where that is not limited."""
 
     cpus: float = math.inf
     memory_mib: float = math.inf
@@ -183,11 +183,12 @@ class Containers(Protocol):
         """
         ...
 
-    def grow(self, container: Container, *, capacity: Capacity) -> Container:
+    def grow(self, container: Container, *, capacity: Capacity, whole: Capacity) -> Container:
         """Write a container that is on a host as ``save`` does, if there is room there for what it asks more of.
 
-        Raises NoRoom when the host's containers, this one among them, would be promised more of that than ``capacity``;
-        what it asks no more of than before is not looked at. Raises what ``save`` does.
+        Raises NoRoom when the host's containers, this one among them, would be promised more of that than ``capacity``,
+        or this one alone more than ``whole``; what it asks no more of than before is not looked at. Raises what
+        ``save`` does.
         """
         ...
 

@@ -46,20 +46,21 @@ def claim(
     return placed
 
 
-def grow(db: Connection, container: Container, *, capacity: Capacity) -> Container:
+def grow(db: Connection, container: Container, *, capacity: Capacity, whole: Capacity) -> Container:
     """See Containers."""
     db.execute(_LOCK_NAMED, {"host": container.host})
     before = db.execute(_ASKED, {"container": container.row}).one_or_none()
     saved = save(db, container)
     used = used_on(db, container.host or "")
-    spec = container.spec
-    for what, limit, wanted, had, total in (
-        ("processors", capacity.cpus, spec.cpu, before and before.cpu, used.cpu),
-        ("MiB of memory", capacity.memory_mib, spec.memory_mib, before and before.memory_mib, used.memory_mib),
-        ("GiB of disk", capacity.disk_gib, spec.disk_gib or 0, before and before.disk_gib, used.disk_gib),
+    for what, name, limit, most in (
+        ("processors", "cpu", capacity.cpus, whole.cpus),
+        ("MiB of memory", "memory_mib", capacity.memory_mib, whole.memory_mib),
+        ("GiB of disk", "disk_gib", capacity.disk_gib, whole.disk_gib),
     ):
-        if wanted > (had or 0) and total > limit:
-            raise NoRoom(what, wanted=wanted, free=limit - (float(total) - wanted))
+        wanted = getattr(container.spec, name) or 0
+        free = min(most, limit - (float(getattr(used, name)) - wanted))
+        if free < wanted > (getattr(before, name) or 0):
+            raise NoRoom(what, wanted=wanted, free=free)
     return saved
 
 

@@ -102,6 +102,7 @@ class FakeNode:
     host: str
     devices: tuple[DeviceReport, ...] = ()
     boot_id: str = "boot-1"
+    facts: HostFacts = FACTS
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     refusal: str | None = None
     failure: str | None = None
@@ -128,7 +129,7 @@ class FakeNode:
         return NodeReport(
             host=self.host,
             boot_id=self.boot_id,
-            facts=FACTS,
+            facts=self.facts,
             devices=tuple(self._device(device) for device in self.devices if device.address not in self.gone),
             containers=tuple(self._report(uuid) for uuid in sorted(self.containers.keys() | self._known.keys())),
         )

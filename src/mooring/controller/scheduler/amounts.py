@@ -84,3 +84,8 @@ def disk_filter(settings: SchedulerSettings) -> AmountFilter:
 def capacity(host: Host, filters: Iterable[object]) -> Capacity:
     """Return what a host may promise in all, as far as filters limit it."""
     return Capacity(**{each.field: each.limit(host) for each in filters if isinstance(each, AmountFilter)})
+
+
+def whole(host: Host, filters: Iterable[object]) -> Capacity:
+    """Return what a host may promise to one container, as far as filters limit it."""
+    return Capacity(**{each.field: each.total(host) for each in filters if isinstance(each, AmountFilter)})
