@@ -195,8 +195,11 @@ class RuntimeContract:
         world.host.core.journal.quarantine(VFS[0], "it did not come clean")
         with pytest.raises(EngineRefused):
             world.runtime.connect(UUID, link)
+        assert (there(world).links, there(world).failed) == ((), (link,))
+        with pytest.raises(EngineRefused, match="is not connected"):
+            world.runtime.disconnect(UUID, link.network)
         world.runtime.stop(UUID, 0)
-        assert there(world).links == (link,)
+        assert (there(world).links, there(world).failed) == ((link,), ())
 
         world.runtime.disconnect(UUID, link.network)
 

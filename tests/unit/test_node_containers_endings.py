@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from containers_world import IMAGE, UUID, World
+from containers_world import IMAGE, UUID, VFS, World
 
 from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, Verb
@@ -140,6 +140,42 @@ def test_a_reboot_keeps_it_and_is_made_once(world: World, *, killed: bool) -> No
     assert done is not None
     assert (done.number, done.failure, world.told().status) == (2, None, Status.RUNNING)
     assert world.docker.calls.count("restart") == 1
+    (endpoint,) = world.docker.living()
+    assert world.host.check(endpoint) == ()
+
+
+def test_a_reboot_does_not_bring_back_a_port_that_is_not_wanted(world: World) -> None:
+    first, second = world.interface(), world.interface("direct", VFS[1])
+    world.controller.want(Verb.CREATE, first, second, spec=PASSING, run=True)
+    world.settle()
+
+    world.controller.want(Verb.REBOOT, first)
+    world.settle()
+
+    assert (world.told().status, world.told().attached) == (Status.RUNNING, (first.port.id,))
+
+
+@pytest.mark.parametrize("is_shown", [False, True], ids=["port-refused", "route-in-the-way"])
+def test_a_reboot_that_a_failed_connection_would_end_is_refused_and_the_container_goes_on(
+    world: World, *, is_shown: bool
+) -> None:
+    first, second = world.interface(), world.interface("direct", VFS[1])
+    world.controller.want(Verb.CREATE, first, spec=PASSING, run=True)
+    world.settle()
+    if is_shown:
+        world.docker.conflicting.add(f"mooring-01-{second.network.id}")
+    else:
+        world.host.core.journal.quarantine(VFS[1], "it did not come clean")
+    world.controller.want(Verb.ATTACH, first, second)
+    world.settle()
+    # As the controller takes back what could not be attached.
+    world.neutron.unbind(second.port, restore={})
+
+    world.controller.want(Verb.REBOOT, first)
+    world.settle()
+
+    assert "is not connected to network" in world.failure().message
+    assert (world.told().status, world.told().attached) == (Status.RUNNING, (first.port.id,))
     (endpoint,) = world.docker.living()
     assert world.host.check(endpoint) == ()
 

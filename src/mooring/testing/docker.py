@@ -387,9 +387,12 @@ class FakeDocker:
 
 def _seen(container: FakeContainer) -> Found:
     on = sorted(container.links.items())
-    links = tuple(
-        Link(network=name, port_id=port)
-        for name, port in on
-        if port is not None and (name in container.endpoints or name in container.stale or not container.found.is_up)
+    links = [Link(network=name, port_id=port) for name, port in on if port is not None]
+    shown = container.endpoints.keys() | container.stale
+    failed = tuple(link for link in links if container.found.is_up and link.network not in shown)
+    return replace(
+        container.found,
+        links=tuple(link for link in links if link not in failed),
+        failed=failed,
+        networks=tuple(name for name, _ in on),
     )
-    return replace(container.found, links=links, networks=tuple(name for name, _ in on))

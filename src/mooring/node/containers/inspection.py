@@ -27,6 +27,7 @@ def found_in(details: Mapping[str, Any]) -> Found:
     labels, state = details["Config"]["Labels"], details["State"]
     networks = details["NetworkSettings"]["Networks"] or {}
     has_ended = state["Status"] in ("exited", "dead")
+    links = tuple(_links(networks, runs=state["Status"] in ("running", "paused")))
     return Found(
         uuid=labels[CONTAINER_LABEL],
         service=labels.get(SERVICE_LABEL, ""),
@@ -39,7 +40,8 @@ def found_in(details: Mapping[str, Any]) -> Found:
         health=(state.get("Health") or {}).get("Status"),
         command=_words(details["Config"].get("Cmd")),
         entrypoint=_words(details["Config"].get("Entrypoint")),
-        links=tuple(_links(networks, runs=state["Status"] in ("running", "paused"))),
+        links=tuple(link for link, is_failed in links if not is_failed),
+        failed=tuple(link for link, is_failed in links if is_failed),
         networks=tuple(sorted(networks)),
     )
 
@@ -56,16 +58,16 @@ def detail_of(found: Found) -> str:
     return {"running": "Up", "paused": "Up (paused)"}.get(found.state, found.state.capitalize())
 
 
-def _links(networks: Mapping[str, Any], *, runs: bool) -> Iterator[Link]:
-    """Yield what ties a container to its networks.
+def _links(networks: Mapping[str, Any], *, runs: bool) -> Iterator[tuple[Link, bool]]:
+    """Yield what ties a container to its networks, and whether that has failed.
 
     Of a connection that failed while the container ran Docker keeps a trace, without an endpoint, and tries it again at
     the container's next start.
     """
     for name, endpoint in sorted(networks.items()):
         port_id = (endpoint.get("DriverOpts") or {}).get(PORT_KEY)
-        if port_id and (endpoint.get("EndpointID") or not runs):
-            yield Link(network=name, port_id=port_id)
+        if port_id:
+            yield Link(network=name, port_id=port_id), runs and not endpoint.get("EndpointID")
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -206,7 +206,8 @@ class Operations:
         if found.started_at != self._begin(work, found).started_at:
             return
         if found.runs and work.wanted.spec.auto_remove:
-            # Stopped, it would be gone.
+            # Stopped, it would be gone, and so it would be if Docker failed again with a connection that is not wanted.
+            self._cut_unwanted(work)
             with self._launching(work):
                 self._runtime.restart(work.uuid, timeout_s)
             return
@@ -215,12 +216,23 @@ class Operations:
         self._start_again(work)
 
     def _start_again(self, work: Work) -> None:
-        """Start a container that does not run, without what Docker would bring back: connections that failed once."""
+        """Start a container that does not run, with nothing but what it is to have."""
+        self._cut_unwanted(work)
+        self._launch(work)
+
+    def _cut_unwanted(self, work: Work) -> None:
+        """Take from a container what Docker would bring back at its next start: connections that failed, too.
+
+        Raises EngineRefused for one that failed and that Docker does not give up as long as the container runs.
+        """
         wanted = {interface.port.id for interface in work.wanted.interfaces}
-        for link in self._there(work).links:
+        # As the engine has it: what is not plugged any more comes back, too.
+        found = self._runtime.find(work.uuid)
+        if found is None:
+            raise ContainerNotFound(work.uuid)
+        for link in (*found.links, *found.failed):
             if link.port_id not in wanted:
                 self._runtime.disconnect(work.uuid, link.network)
-        self._launch(work)
 
     def _launch(self, work: Work) -> None:
         with self._launching(work):

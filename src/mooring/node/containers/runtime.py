@@ -50,7 +50,7 @@ class Found:
 
     ``state`` is Docker's word: created, running, paused, restarting, exited, removing, dead. ``started_at`` is of the
     last start, None before the first. ``number`` is the operation's that made it. ``links`` are in the order of its
-    interfaces.
+    interfaces. ``failed`` are connections that failed while it ran, and that Docker tries again at its next start.
     """
 
     uuid: str
@@ -65,6 +65,7 @@ class Found:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     links: tuple[Link, ...] = ()
+    failed: tuple[Link, ...] = ()
     networks: tuple[str, ...] = ()
 
     @property
@@ -127,7 +128,10 @@ class Runtime(Protocol):
         ...
 
     def disconnect(self, uuid: str, network: str) -> None:
-        """Take a container from a network; from one that it is not on is a success."""
+        """Take a container from a network; from one that it is not on is a success.
+
+        Raises EngineRefused, as long as the container runs, for a network to which its connection failed.
+        """
         ...
 
     def start(self, uuid: str) -> None:
