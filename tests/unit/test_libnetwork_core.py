@@ -183,6 +183,36 @@ def test_what_docker_starts_again_after_it_was_killed_has_its_port_at_once(
     assert host.unclean() == []
 
 
+def test_docker_waits_for_no_answer_of_neutrons_while_a_dead_container_makes_way(
+    host: attach_world.World, docker: Dockerd
+) -> None:
+    before, run = null_run(host, docker)
+    host.core.round()
+    host.die(lease_of(host, before))
+    host.neutron.calls.clear()
+
+    again = run()
+
+    assert host.neutron.calls == ["show_port", "bind_port"]
+    host.later()
+    assert host.check(again.endpoint) == ()
+    host.end(again.endpoint)
+    assert host.unclean() == []
+
+
+def test_what_a_dead_container_leaves_owed_is_paid_though_no_other_gets_its_port(
+    host: attach_world.World, docker: Dockerd
+) -> None:
+    before, _ = null_run(host, docker)
+    lease = lease_of(host, before)
+    host.die(lease)
+
+    host.core.engine.make_way(lease.port.id)
+    host.core.settlement.settle()
+
+    assert host.unclean() == []
+
+
 def test_a_container_of_the_service_that_docker_starts_again_after_it_was_killed_has_its_port_at_once(
     host: attach_world.World, plugin: Plugin, docker: Dockerd
 ) -> None:

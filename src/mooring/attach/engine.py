@@ -148,7 +148,8 @@ class Engine:
                 return
             if not self.is_busy(lease.attachment) and is_forsaken(lease, self._drivers, self._kernel):
                 log.warning("attachment.forsaken", attachment=short_id(lease.attachment), port=port_id)
-                self.end(lease)
+                # Docker holds a lock meanwhile: whoever gets the port, or a round, settles what is owed of it.
+                self.end(lease, may_wait=False)
                 return
             self._patience.pause(_LOOK_AGAIN_S)
 
@@ -156,13 +157,16 @@ class Engine:
         """Tell whether one of the attachment's verbs is under way: whatever the lease says then will not last."""
         return attachment in self._attachments
 
-    def end(self, lease: Lease) -> bool:
-        """Detach what a lease stands for, if it is still that lease at that step; tell whether it was."""
+    def end(self, lease: Lease, *, may_wait: bool = True) -> bool:
+        """Detach what a lease stands for, if it is still that lease at that step; tell whether it was.
+
+        Whoever may not wait leaves to others what Neutron is owed.
+        """
         with self._attachments.holding(lease.attachment):
             current = self._journal.current(lease)
             if current is None or current.step is not lease.step:
                 return False
-            self._end_now(current)
+            self._end_now(current, may_wait=may_wait)
             return True
 
     def undo(self, lease: Lease, *, rebooted: bool, put_off: bool = False) -> None:
@@ -319,9 +323,9 @@ class Engine:
             device_nodes=driver.get_device_nodes(lease),
         )
 
-    def _end_now(self, lease: Lease) -> None:
+    def _end_now(self, lease: Lease, *, may_wait: bool = True) -> None:
         with log_facts(lease):
-            self._releaser.release(lease)
+            self._releaser.release(lease, may_wait=may_wait)
             if self._journal.current(lease) is None:
                 log.info("attachment.ended")
 

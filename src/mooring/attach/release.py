@@ -60,10 +60,11 @@ class Releaser:
             else:
                 self.release(lease, doubtful=doubtful)
 
-    def release(self, lease: Lease, *, doubtful: bool = False) -> None:
+    def release(self, lease: Lease, *, doubtful: bool = False, may_wait: bool = True) -> None:
         """Undo an attachment from whatever step it reached. What cannot be undone now is kept in mind, never lost.
 
-        ``doubtful`` says that Neutron may still be about to carry out the binding.
+        ``doubtful`` says that Neutron may still be about to carry out the binding; ``may_wait`` whether to wait for
+        Neutron's answer.
         """
         current = self._journal.current(lease)
         if current is None:
@@ -78,7 +79,7 @@ class Releaser:
                 return  # the lease stays as it is, and the reconciler tries again: it alone knows what to undo
         owed = self._owed(current, reached, doubtful=doubtful)
         with observed(self._observer, "detach", "settle"):
-            self._forget(current, owed, quarantine=problem)
+            self._forget(current, owed, quarantine=problem, may_wait=may_wait)
         self._publish(current)
 
     def _take_back(self, lease: Lease) -> str | None:
@@ -101,11 +102,11 @@ class Releaser:
             self._problems[lease.id] = problem
         return problem
 
-    def _forget(self, lease: Lease, owed: Debt | None, *, quarantine: str | None) -> None:
-        """Forget the lease, and settle with Neutron now if Neutron is there, later if it is not."""
+    def _forget(self, lease: Lease, owed: Debt | None, *, quarantine: str | None, may_wait: bool = True) -> None:
+        """Forget the lease, and settle with Neutron now if Neutron is there and waited for, soon if it is not."""
         remains = None if quarantine is None or lease.device is None else self._pool.remains_on(lease.device)
         debt = self._journal.end(lease, owed=owed, quarantine=quarantine, remains=remains)
-        if owed is not None and owed.kind is DebtKind.REPORT_DOWN:
+        if owed is not None and (owed.kind is DebtKind.REPORT_DOWN or not may_wait):
             self._settlement.nudge()
         elif debt is not None:
             self._settlement.pay(debt)
