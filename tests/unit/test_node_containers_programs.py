@@ -114,6 +114,23 @@ def test_a_container_finds_its_device_on_vfio_pci_again_after_a_reboot(world: Wo
     assert world.host.core.journal.assigned() == {VFS[0]: UUID}
 
 
+def test_a_device_that_is_found_again_at_the_second_try_is_not_told_as_quarantined(world: World) -> None:
+    world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
+    world.settle()
+    world.docker.reboot()
+    world.host.kernel.reboot()
+    world.host.kernel.iommu = False
+    world.restart()
+    assert VFS[0] in world.host.core.journal.quarantined()
+
+    world.host.kernel.iommu = True
+    world.host.later()
+
+    assert world.host.kernel.vf(VFS[0]).driver == VFIO
+    assert VFS[0] not in world.host.core.journal.quarantined()
+    assert world.host.core.journal.assigned() == {VFS[0]: UUID}
+
+
 def test_a_device_that_a_program_has_open_is_not_given(world: World) -> None:
     world.host.kernel.open_vfio(world.host.kernel.vf(VFS[0]))
 

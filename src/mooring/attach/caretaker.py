@@ -34,6 +34,13 @@ class Caretaker:
             log.warning("vf.stale-mac", stray=str(stray.address), mac=mac)
             self.clean(stray)
 
+    def take_back(self, member: PooledVf) -> None:
+        """Clean a VF that a container had without a port, and let it be nobody's."""
+        # In one: what did not come clean would be acquitted if it were prepared while it still is the container's.
+        with self._card_locks.holding(member.pf.address):
+            self.clean(member, ours=True)
+            self._journal.unassign(member.address)
+
     def clean(self, member: PooledVf, *, ours: bool = False) -> None:
         """Clean a VF that no lease holds, unless it is in use by hand; one that is ``ours`` is only now taken back."""
         with self._card_locks.holding(member.pf.address):
@@ -51,7 +58,10 @@ class Caretaker:
             log.info("vf.cleaned", device=str(member.address))
 
     def prepare(self, member: PooledVf) -> None:
-        """Bind a VF that no lease holds to the driver that the device spec names for it; a boot gives it another."""
+        """Bind a VF that no lease holds to the driver that the device spec names for it; a boot gives it another.
+
+        One that is a container's and could not be prepared before is in quarantine no more.
+        """
         with self._card_locks.holding(member.pf.address):
             vf = self._kernel.find(member.address)
             if member.vf_driver != VFIO or self._journal.holder(member.address) is not None:
@@ -63,6 +73,9 @@ class Caretaker:
             except EdgeFailure as exc:
                 self._quarantine(member.address, str(exc))
                 return
+            # One that is nobody's has to come clean for that.
+            if member.address in self._journal.assigned():
+                self._journal.acquit(member.address)
             log.info("vf.prepared", device=str(member.address), driver=VFIO)
 
     def _quarantine(self, address: PciAddress, reason: str) -> None:

@@ -79,8 +79,9 @@ class Holdings:
         members = self._members()
         for address in self._assigned_to(uuid):
             if address in members:
-                self._engine.caretaker.clean(members[address], ours=True)
-            self._journal.unassign(address)
+                self._engine.caretaker.take_back(members[address])
+            else:
+                self._journal.unassign(address)
 
     def take_back_from_others(self, living: Callable[[], Collection[str]]) -> None:
         """Take devices back from containers that are not among the ``living``: somebody has removed them by hand."""
