@@ -114,6 +114,22 @@ def test_a_container_finds_its_device_on_vfio_pci_again_after_a_reboot(world: Wo
     assert world.host.core.journal.assigned() == {VFS[0]: UUID}
 
 
+def test_a_device_is_not_given_while_it_is_cleaned_as_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = world.host.core
+    assign, seen = core.journal.assign, []
+
+    def assigning(device: PciAddress, parent: PciAddress | None, container: str) -> None:
+        # Whoever cleans a VF holds its card's lock, from its look at whose the VF is to the end.
+        seen.append(parent in core.engine.card_locks)
+        assign(device, parent, container)
+
+    monkeypatch.setattr(core.journal, "assign", assigning)
+    world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
+    world.settle()
+
+    assert (seen, world.told().status) == ([True], Status.RUNNING)
+
+
 def test_a_device_that_is_found_again_at_the_second_try_is_not_told_as_quarantined(world: World) -> None:
     world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
     world.settle()

@@ -18,7 +18,9 @@ log = structlog.get_logger(__name__)
 class Caretaker:
     """Cleans free VFs, and quarantines those that do not come clean.
 
-    ``card_locks`` are those that keep all changes to one card in series.
+    ``card_locks`` are those that keep all changes to one card in series. What becomes somebody's while it is cleaned
+    loses nothing by that: a lease's device is programmed under the same lock, so after it, and a container is given a
+    device without a lease under that lock only.
     """
 
     def __init__(self, devices: Devices, card_locks: KeyedLocks) -> None:

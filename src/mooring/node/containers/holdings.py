@@ -92,11 +92,12 @@ class Holdings:
 
     def _assign(self, address: PciAddress, member: PooledVf | None, uuid: str) -> None:
         if member is None:
-            parent = self._plain.named(address).parent
-        else:
+            self._journal.assign(address, self._plain.named(address).parent, uuid)
+            return
+        # A program gets its device without another word: no round may have begun to clean that as nobody's.
+        with self._engine.card_locks.holding(member.pf.address):
             self._require_unused(member)
-            parent = member.pf.address
-        self._journal.assign(address, parent, uuid)
+            self._journal.assign(address, member.pf.address, uuid)
 
     def _require_unused(self, member: PooledVf) -> None:
         self._group(member.address)
