@@ -10,6 +10,7 @@ from api_world import ADMIN, Api, Service, title
 from werkzeug.test import TestResponse
 
 from mooring.container.states import Status
+from mooring.db.api import Host
 
 
 @pytest.fixture
@@ -33,6 +34,24 @@ def test_hosts_are_listed_page_by_page(service: Service) -> None:
     rest = service.api.get(page["next"], token=ADMIN).json
     assert [host["hostname"] for host in rest["hosts"]] == ["node2"]
     assert rest["next"] is None
+
+
+def test_a_page_of_hosts_takes_no_look_at_all_of_them(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3, 10):
+        service.add_host(f"node{number}", vfs=0)
+    hosts, read = service.store.hosts, []
+
+    def reading(**which: Any) -> tuple[Host, ...]:  # noqa: ANN401 - whatever hosts() takes
+        found = hosts(**which)
+        read.extend(host.name for host in found)
+        return found
+
+    monkeypatch.setattr(service.store, "hosts", reading)
+    second = ask(service, "/hosts?limit=2").json["next"]
+    read.clear()
+
+    assert [host["hostname"] for host in service.api.get(second, token=ADMIN).json["hosts"]] == ["node3", "node4"]
+    assert read == ["node3", "node4", "node5"]
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,19 @@ def paged(
     if query.marker is not None:
         places = {mark(item): number for number, item in enumerate(found, start=1)}
         if query.marker not in places:
-            raise InvalidRequest(f"marker: there is nothing of the id {query.marker} in the list")
+            raise unknown_marker(query)
         found = found[places[query.marker] :]
     page = tuple(found if query.limit is None else found[: query.limit])
-    if len(page) == len(found):
-        return page, None
+    return page, None if len(page) == len(found) else next_page(query, path=path, marker=mark(page[-1]))
+
+
+def next_page(query: PageQuery, *, path: str, marker: str) -> str:
+    """Return where the part of a list is that follows an item."""
     # Without the deployment's prefix, which clients add by themselves.
-    asked = query.model_dump(exclude_unset=True, exclude_none=True) | {"marker": mark(page[-1])}
-    return page, f"/v1{path}?{urlencode(asked)}"
+    asked = query.model_dump(exclude_unset=True, exclude_none=True) | {"marker": marker}
+    return f"/v1{path}?{urlencode(asked)}"
+
+
+def unknown_marker(query: PageQuery) -> InvalidRequest:
+    """Return the error of a marker that names nothing."""
+    return InvalidRequest(f"marker: there is nothing of the id {query.marker} in the list")
