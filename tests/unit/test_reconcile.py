@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from mooring.attach.observer import Nobody
 from mooring.attach.pool import VfState
 from mooring.attach.types import Lease, LeaseStep
-from mooring.errors import InvalidRequest, KernelRefused, NeutronUnreachable, StateFileUnusable
+from mooring.errors import InvalidRequest, KernelRefused, NeutronRefused, NeutronUnreachable, StateFileUnusable
 from mooring.host.kernel import VFIO, VfSettings
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
@@ -501,6 +501,44 @@ def test_what_neutron_announces_before_it_falls_silent_is_followed_as_soon_as_it
     world.neutron.calls.clear()
     world.core.follower.attend()
     assert world.neutron.calls == []
+
+
+def test_what_neutron_announces_is_followed_though_neutron_fails_when_it_is_asked(world: World, told: Told) -> None:
+    changed, deleted, last = world.port(), world.port(), world.port()
+    vfs = [running(world, port, port.id) for port in (changed, deleted, last)]
+    world.neutron.listen(HOST, world.core.follower.hear)
+    world.neutron.change_port(changed.id, port_security_enabled=False)
+    world.neutron.drop_port(deleted.id)
+    world.neutron.change_port(last.id, port_security_enabled=False)
+    for call in (1, 2):
+        world.neutron.fail_call(call, error=NeutronRefused("reading a port", 500, "Request Failed: internal error"))
+
+    world.core.follower.attend()
+    assert [world.held(vf.address).spoof_check for vf in vfs] == [True, True, False]
+    world.core.follower.attend()
+
+    assert world.held(vfs[0].address).spoof_check is False
+    assert world.core.engine.find(deleted.id) is None
+    assert sorted(set(told.findings)) == ["port-changed", "port-deleted", "port-unseen"]
+
+
+def test_what_neutron_announces_and_does_not_show_is_asked_for_once_and_left_to_the_rounds(
+    world: World, told: Told
+) -> None:
+    port = world.port()
+    vf = running(world, port)
+    world.neutron.listen(HOST, world.core.follower.hear)
+    world.neutron.change_port(port.id, port_security_enabled=False)
+    world.neutron.fail_call(1, error=NeutronRefused("reading a port", 403, "rule:get_port is disallowed"))
+
+    world.core.follower.attend()
+    assert told.findings == ["port-unseen"]
+    world.neutron.calls.clear()
+    world.core.follower.attend()
+    assert world.neutron.calls == []
+    world.core.follower.round()
+
+    assert world.held(vf.address).spoof_check is False
 
 
 @pytest.mark.parametrize("silent", [0, 1])

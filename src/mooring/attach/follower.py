@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from enum import Enum, auto
+from http import HTTPStatus
 from queue import Empty, SimpleQueue
 
 import structlog
@@ -19,7 +21,15 @@ from mooring.attach.leftovers import orphans
 from mooring.attach.observer import Nobody, Observer
 from mooring.attach.readings import PolicyReadings
 from mooring.attach.types import Containers, Lease, LeaseStep, short_id
-from mooring.errors import BindingRefused, EdgeFailure, NetworkUnusable, NeutronUnreachable, PortBusy, PortNotFound
+from mooring.errors import (
+    BindingRefused,
+    EdgeFailure,
+    NetworkUnusable,
+    NeutronRefused,
+    NeutronUnreachable,
+    PortBusy,
+    PortNotFound,
+)
 from mooring.neutron.api import NeutronPorts, PortNews
 from mooring.neutron.model import Port
 
@@ -29,6 +39,14 @@ _ORPHANED_S = 120.0
 _MISSING_S = 300.0
 
 log = structlog.get_logger(__name__)
+
+
+class _Outcome(Enum):
+    """What came of a look at a port: all that can be done is done, there is none, or Neutron failed, which passes."""
+
+    DONE = auto()
+    ABSENT = auto()
+    FAILED = auto()
 
 
 class Follower:
@@ -75,7 +93,8 @@ class Follower:
     def attend(self) -> None:
         """Look at the ports that Neutron has announced changes of, and at no others.
 
-        What cannot be looked at, because Neutron falls silent or a verb is under way, is looked at the next time.
+        What cannot be looked at, because Neutron falls silent or fails or a verb is under way, is looked at the next
+        time. What Neutron refuses to show, it would refuse again: the rounds tell of it.
         """
         self._sort_news()
         if not self._due:
@@ -84,7 +103,10 @@ class Follower:
         due = {lease.id: lease for lease in self._at_rest() if lease.id in self._due}
         for lease_id in self._turns.each(due):
             lease = due[lease_id]
-            if not self._look_afresh(lease, policies) and any(news.deleted for news in self._due[lease_id]):
+            outcome = self._look_afresh(lease, policies)
+            if outcome is _Outcome.FAILED:
+                continue
+            if outcome is _Outcome.ABSENT and any(news.deleted for news in self._due[lease_id]):
                 self._give_up(FindingKind.PORT_DELETED, lease, "Neutron has deleted it")
             del self._due[lease_id]
 
@@ -114,7 +136,7 @@ class Follower:
                 port = ports.get(lease.port.id)
                 if port is not None and lease.has(port):
                     self._look_at(lease, port, policies)
-                elif not self._look_afresh(lease, policies):
+                elif self._look_afresh(lease, policies) is _Outcome.ABSENT:
                     missing[lease.id] = lease
             self._give_up_missing(missing)
             self._unbind_orphans(ports.values())
@@ -127,33 +149,38 @@ class Follower:
             if lease.step is LeaseStep.READY and not self._engine.is_busy(lease.attachment)
         )
 
-    def _look_afresh(self, lease: Lease, policies: PolicyReadings) -> bool:
-        """Read the port of a lease and look at it; return False when Neutron says that there is none."""
+    def _look_afresh(self, lease: Lease, policies: PolicyReadings) -> _Outcome:
+        """Read the port of a lease and look at it."""
         try:
             port = self._ports.port(lease.port.id)
         except PortNotFound:
-            return False
+            return _Outcome.ABSENT
         except NeutronUnreachable:
             raise
         except EdgeFailure as exc:
-            self._note(FindingKind.PORT_UNSEEN, lease, str(exc))
-            return True
+            return self._not_seen(lease, exc)
         if lease.has(port):
-            self._look_at(lease, port, policies)
-        elif port.revision > lease.port.revision:  # an older one comes from a copy of Neutron's that lags
+            return self._look_at(lease, port, policies)
+        if port.revision > lease.port.revision:  # an older one comes from a copy of Neutron's that lags
             holder = f"device {port.device_id}" if port.device_id else "nothing"
             where = f"on host {port.host}" if port.host else "on no host"
             self._give_up(FindingKind.PORT_TAKEN, lease, f"it is bound to {holder} {where}")
-        return True
+        return _Outcome.DONE
 
-    def _look_at(self, lease: Lease, port: Port, policies: PolicyReadings) -> None:
+    def _look_at(self, lease: Lease, port: Port, policies: PolicyReadings) -> _Outcome:
         """Let the device follow its port; one that cannot be followed must not keep the others from it."""
         try:
             self._compare(lease, port, policies)
         except NeutronUnreachable:
             raise
         except EdgeFailure as exc:
-            self._note(FindingKind.PORT_UNSEEN, lease, str(exc))
+            return self._not_seen(lease, exc)
+        return _Outcome.DONE
+
+    def _not_seen(self, lease: Lease, problem: EdgeFailure) -> _Outcome:
+        self._note(FindingKind.PORT_UNSEEN, lease, str(problem))
+        has_failed = isinstance(problem, NeutronRefused) and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return _Outcome.FAILED if has_failed else _Outcome.DONE
 
     def _give_up_missing(self, missing: Mapping[str, Lease]) -> None:
         """End attachments whose ports Neutron has not had for long, if it shows the ports' networks.
