@@ -55,7 +55,7 @@ class LendingContract:
         assert node.startswith("/dev/vfio/")
         assert world.kernel.vfio_group(vf_of(world)) == node
         assert (vf_of(world).driver, vf_of(world).netdev, vf_of(world).elsewhere) == ("vfio-pci", None, False)
-        assert world.kernel.user_of(vf_of(world)) == "driver vfio-pci"
+        assert str(world.kernel.user_of(vf_of(world))) == "driver vfio-pci"
 
     def test_a_vf_that_is_bound_stays_as_it_is(self, world: World) -> None:
         assert bound(world) == bound(world)
@@ -92,7 +92,7 @@ class LendingContract:
         node = bound(world)
         assert world.kernel.vfio_user(vf_of(world)) is None
         world.open_vfio(vf_of(world))
-        assert node in (world.kernel.vfio_user(vf_of(world)) or "")
+        assert node in str(world.kernel.vfio_user(vf_of(world)))
         with pytest.raises(KernelRefused) as refusal:
             world.kernel.release_vfio(vf_of(world), name=NAME)
         assert refusal.value.errno == errno.EBUSY
@@ -111,9 +111,9 @@ class LendingContract:
     def test_a_macvtap_is_a_user_of_its_vf_wherever_it_is(self, world: World) -> None:
         adopted(world)
         world.links.create_macvtap(vf_of(world), TAP, mac=MAC, mtu=1500)
-        assert TAP in (world.kernel.user_of(vf_of(world)) or "")
+        assert TAP in str(world.kernel.user_of(vf_of(world)))
         world.move_link_to_container(TAP, "eth0")
-        assert NAME in (world.kernel.user_of(vf_of(world)) or "")
+        assert NAME in str(world.kernel.user_of(vf_of(world)))
 
     def test_adoption_ends_a_macvtap_on_the_vf(self, world: World) -> None:
         adopted(world)
@@ -127,11 +127,11 @@ class LendingContract:
 
     def test_what_the_host_needs_of_a_pf_is_a_user(self, world: World) -> None:
         world.add_route(card(world))
-        assert "default route" in (world.kernel.user_of(card(world)) or "")
+        assert "default route" in str(world.kernel.user_of(card(world)))
         world.add_pf_address(card(world), "192.0.2.7/24")
-        assert "192.0.2.7" in (world.kernel.user_of(card(world)) or "")
+        assert "192.0.2.7" in str(world.kernel.user_of(card(world)))
         world.add_pf_upper(card(world), "vlan9")
-        assert "vlan9" in (world.kernel.user_of(card(world)) or "")
+        assert "vlan9" in str(world.kernel.user_of(card(world)))
 
     def test_a_pf_takes_another_mtu(self, world: World) -> None:
         former = uplink(world)
@@ -142,7 +142,7 @@ class LendingContract:
 
     def test_a_pf_in_another_namespace_has_a_user(self, world: World) -> None:
         world.move_pf_to_container(card(world), "eth0")
-        assert world.kernel.user_of(card(world)) == "another network namespace"
+        assert str(world.kernel.user_of(card(world))) == "another network namespace"
 
     def test_a_pf_that_comes_home_gets_its_own_interface_back(self, world: World) -> None:
         former = uplink(world)

@@ -879,6 +879,41 @@ def test_a_quarantined_vf_is_fetched_from_the_namespace_that_its_container_left(
     assert world.unclean() == []
 
 
+def test_a_quarantined_vf_is_cleaned_though_what_its_container_left_is_called_otherwise_by_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = running(world)
+    world.kernel.container_dies(vf)
+    world.kernel.add_upper(vf, "vlan7")
+    quarantined(world, monkeypatch, vf)
+
+    world.kernel.add_upper(vf, "vlan8")
+    world.later()
+
+    assert states(world)[vf.address] is VfState.FREE
+    assert world.unclean() == []
+
+
+def test_what_a_container_left_in_an_earlier_boot_excuses_nobody_who_takes_its_vf(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = running(world)
+    quarantined(world, monkeypatch, vf)
+    world.kill()
+    world.kernel.reboot()
+    give_back = taken_by_hand(world, world.kernel.vf(vf.address), "namespace")
+    before = world.kernel.state()
+
+    world.start()
+    world.later()
+
+    assert (states(world)[vf.address], told.findings[:1]) == (VfState.TAKEN, ["vf-taken"])
+    assert world.kernel.state() == before
+    give_back()
+    world.later()
+    assert world.unclean() == []
+
+
 def test_a_round_over_vfs_that_do_not_come_clean_shows_its_progress_at_each(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

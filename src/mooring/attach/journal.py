@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from mooring.attach.types import Baseline, Lease, LeaseStep, short_id
 from mooring.errors import DeviceBusy, PortBusy
+from mooring.host.kernel import UserKind
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.statefile import StateFile
@@ -76,6 +77,11 @@ _SCHEMA_5: Final = """
 ALTER TABLE quarantine ADD COLUMN remains TEXT;
 """
 
+# Words that were kept of what used a VF say nothing any more: they are of no boot.
+_SCHEMA_6: Final = """
+ALTER TABLE quarantine ADD COLUMN boot_id TEXT;
+"""
+
 _LEASE: Final = TypeAdapter(Lease)
 _BASELINE: Final = TypeAdapter(Baseline)
 
@@ -114,6 +120,14 @@ class DebtEntry:
     last_error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What still uses a VF in quarantine, of those that it was taken back from, in a boot."""
+
+    kind: UserKind
+    boot_id: str
+
+
 _DEBT: Final = TypeAdapter(Debt)
 
 
@@ -138,7 +152,7 @@ class Journal:
     """Leases, assignments, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -182,7 +196,9 @@ class Journal:
             if current is not None and current.step is LeaseStep.READY:
                 self.save(replace(current, port=port))
 
-    def end(self, lease: Lease, *, owed: Debt | None, quarantine: str | None, remains: str | None = None) -> int | None:
+    def end(
+        self, lease: Lease, *, owed: Debt | None, quarantine: str | None, remains: Remains | None = None
+    ) -> int | None:
         """Forget a lease; in the same transaction note what Neutron is owed and why its VF may not be handed out.
 
         ``remains`` is as for ``quarantine``. Returns the id of the new debt.
@@ -282,13 +298,11 @@ class Journal:
 
     # Quarantine
 
-    def quarantine(self, device: PciAddress, reason: str, *, remains: str | None = None) -> None:
-        """Keep a device from being handed out until it has been cleaned.
-
-        ``remains`` tells in words what uses it still, of those that it was taken back from.
-        """
+    def quarantine(self, device: PciAddress, reason: str, *, remains: Remains | None = None) -> None:
+        """Keep a device from being handed out until it has been cleaned."""
+        kind, boot_id = (None, None) if remains is None else (remains.kind.value, remains.boot_id)
         with self._file.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?)", (str(device), reason, remains))
+            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)", (str(device), reason, kind, boot_id))
 
     def acquit(self, device: PciAddress) -> None:
         """Let a device be handed out again."""
@@ -301,10 +315,11 @@ class Journal:
             PciAddress.parse(device): why for device, why in self._file.rows("SELECT device, reason FROM quarantine")
         }
 
-    def remains(self, device: PciAddress) -> str | None:
-        """Return what used a device when it was quarantined."""
-        rows = self._file.rows("SELECT remains FROM quarantine WHERE device = ?", str(device))
-        return rows[0][0] if rows else None
+    def remains(self, device: PciAddress, boot_id: str) -> Remains | None:
+        """Return what used a device when it was quarantined in this boot; nothing of another is left."""
+        query = "SELECT remains FROM quarantine WHERE device = ? AND boot_id = ?"
+        rows = self._file.rows(query, str(device), boot_id)
+        return Remains(kind=UserKind(rows[0][0]), boot_id=boot_id) if rows else None
 
     # Debts
 

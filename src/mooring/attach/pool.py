@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.attach.cleaning import Cleaner
-from mooring.attach.journal import Journal, container_words, holder_words
+from mooring.attach.journal import Journal, Remains, container_words, holder_words
 from mooring.attach.readings import CardReadings
 from mooring.attach.types import Lease
 from mooring.errors import DeviceBusy, DeviceUnusable, EdgeFailure, NoFreeDevice
-from mooring.host.kernel import VFIO, Kernel
+from mooring.host.kernel import VFIO, DeviceUser, Kernel
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PciDevice, PhysicalFunction, VirtualFunction
 from mooring.pci.device_spec import DeviceSpec, first_match
@@ -205,21 +205,25 @@ class VfPool:
                 if settings is not None:
                     self._cleaner.record(member.vf, settings)
 
-    def user_of(self, vf: VirtualFunction) -> str | None:
-        """Tell in words who uses a VF that no lease holds, or None: of one kept on vfio-pci, whoever has it open."""
+    def user_of(self, vf: VirtualFunction) -> DeviceUser | None:
+        """Tell who uses a VF that no lease holds, or None: of one kept on vfio-pci, whoever has it open."""
         is_kept = vf.driver == VFIO and any(m.address == vf.address and m.vf_driver == VFIO for m in self.members())
         return self._kernel.vfio_user(vf) if is_kept else self._kernel.user_of(vf)
 
-    def taker_of(self, vf: VirtualFunction) -> str | None:
-        """Tell in words who has taken a VF that no lease holds, or None; its last container's remains have not."""
+    def taker_of(self, vf: VirtualFunction) -> DeviceUser | None:
+        """Tell who has taken a VF that no lease holds, or None; its last container's remains have not."""
         user = self.user_of(vf)
-        return None if user is None or user == self._journal.remains(vf.address) else user
+        if user is None:
+            return None
+        remains = self._journal.remains(vf.address, self._kernel.boot_id())
+        return None if remains is not None and remains.kind is user.kind else user
 
-    def remains_on(self, address: PciAddress) -> str | None:
-        """Tell in words what still uses a VF that was taken back and did not come clean, if that can be seen."""
+    def remains_on(self, address: PciAddress) -> Remains | None:
+        """Tell what still uses a VF that was taken back and did not come clean, if that can be seen."""
         with suppress(EdgeFailure):
             vf = self._kernel.find(address)
-            return self.user_of(vf) if isinstance(vf, VirtualFunction) else None
+            user = self.user_of(vf) if isinstance(vf, VirtualFunction) else None
+            return None if user is None else Remains(kind=user.kind, boot_id=self._kernel.boot_id())
         return None
 
     def statuses(self) -> tuple[VfStatus, ...]:
@@ -290,7 +294,7 @@ class VfPool:
             return VfState.TAKEN, "nobody: it has left the host"
         try:
             if (taker := self.taker_of(vf)) is not None:
-                return VfState.TAKEN, taker
+                return VfState.TAKEN, str(taker)
             if (reason := look.quarantined.get(member.address)) is not None:
                 return VfState.QUARANTINED, f"quarantine ({reason})"
             return self._card_fitness(member, vf, look)

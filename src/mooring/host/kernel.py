@@ -74,6 +74,28 @@ class Netdev:
     carrier: bool
 
 
+class UserKind(StrEnum):
+    """What shows that somebody uses a device."""
+
+    NAMESPACE = "namespace"
+    DRIVER = "driver"
+    UPPER_INTERFACE = "upper-interface"
+    LISTENER = "listener"
+    HOST = "host"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUser:
+    """Who uses a device; ``words`` say it, with names that may change."""
+
+    kind: UserKind
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
 class HostEvents(Protocol):
     """A wake-up for whoever looks after the host's devices. What changed is for the listener to look up."""
 
@@ -163,8 +185,8 @@ class Kernel(Protocol):
         """Set the VF's interface administratively up or down."""
         ...
 
-    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
-        """Tell in words what on this host uses a device that mooring did not lease, or None when nothing does.
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> DeviceUser | None:
+        """Tell what on this host uses a device that mooring did not lease, or None when nothing does.
 
         For example: driver vfio-pci, another network namespace, an upper device (bond, bridge, macvtap), an IP address
         on its interface, or a default route over it.
@@ -198,8 +220,8 @@ class Kernel(Protocol):
         """
         ...
 
-    def vfio_user(self, vf: VirtualFunction) -> str | None:
-        """Tell in words who has the group of a VF open that is bound to vfio-pci, or None when nobody has.
+    def vfio_user(self, vf: VirtualFunction) -> DeviceUser | None:
+        """Tell who has the group of a VF open that is bound to vfio-pci, or None when nobody has.
 
         Opens it for an instant, in which a program could not: not to be asked of a VF that is leased.
         """

@@ -12,7 +12,7 @@ from mooring.host.adoption import adopt, take_name
 from mooring.host.events import host_events
 from mooring.host.failures import kernel_errors
 from mooring.host.interfaces import interface_index, read_interface
-from mooring.host.kernel import HostEvents, Netdev, VfCounters, VfSettings
+from mooring.host.kernel import DeviceUser, HostEvents, Netdev, VfCounters, VfSettings
 from mooring.host.resizing import CountFile, resize
 from mooring.host.settings import read_held, verify_adopted, write_settings
 from mooring.host.sysfs import Sysfs
@@ -104,8 +104,8 @@ class LinuxKernel:
         if self._link(vf.address).up != up:
             raise NotClean(vf.address, f"the interface does not stay {'up' if up else 'down'}")
 
-    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
-        """Tell in words what on this host uses a device that mooring did not lease."""
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> DeviceUser | None:
+        """Tell what on this host uses a device that mooring did not lease."""
         return user_of(self._sysfs, self._still_there(device).address)
 
     def bind_vfio(self, vf: VirtualFunction) -> str:
@@ -128,8 +128,8 @@ class LinuxKernel:
         with kernel_errors("looking at its IOMMU group", device.address):
             return self._vfio.obstacle(self._still_there(device).address)
 
-    def vfio_user(self, vf: VirtualFunction) -> str | None:
-        """Tell in words who has the VF's group open."""
+    def vfio_user(self, vf: VirtualFunction) -> DeviceUser | None:
+        """Tell who has the VF's group open."""
         return self._vfio.user_of(self._now(vf).address)
 
     def restore_uplink(self, pf: PhysicalFunction, former: Netdev) -> None:

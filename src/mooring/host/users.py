@@ -6,32 +6,37 @@ from mooring.errors import DeviceGone
 from mooring.host import links
 from mooring.host.failures import kernel_errors
 from mooring.host.interfaces import read_interface
+from mooring.host.kernel import DeviceUser, UserKind
 from mooring.host.routes import default_routes
 from mooring.host.sysfs import Sysfs
 from mooring.pci.address import PciAddress
 
 
-def user_of(sysfs: Sysfs, address: PciAddress) -> str | None:
-    """Tell in words; see Kernel.user_of."""
+def user_of(sysfs: Sysfs, address: PciAddress) -> DeviceUser | None:
+    """See Kernel.user_of."""
     if sysfs.elsewhere(address):
-        return "another network namespace"
+        return DeviceUser(kind=UserKind.NAMESPACE, words="another network namespace")
     try:
         link = read_interface(sysfs, address)
     except DeviceGone:
         driver = sysfs.driver(address)
-        return f"driver {driver}" if driver else None
+        return DeviceUser(kind=UserKind.DRIVER, words=f"driver {driver}") if driver else None
     return _user_of_interface(sysfs, address, link)
 
 
-def _user_of_interface(sysfs: Sysfs, address: PciAddress, link: links.Link) -> str | None:
+def _user_of_interface(sysfs: Sysfs, address: PciAddress, link: links.Link) -> DeviceUser | None:
     name, index = link.netdev.name, link.netdev.index
     if uppers := sysfs.uppers(address):
-        return f"{', '.join(uppers)} on top of its interface {name}"
+        words = f"{', '.join(uppers)} on top of its interface {name}"
+        return DeviceUser(kind=UserKind.UPPER_INTERFACE, words=words)
     # A macvtap that went to a container leaves no other trace in this namespace.
     if link.hears_all:
-        return f"whatever made its interface {name} listen to all frames"
+        words = f"whatever made its interface {name} listen to all frames"
+        return DeviceUser(kind=UserKind.LISTENER, words=words)
     with kernel_errors(f"reading the addresses and routes of {name}", address):
         if addresses := links.read_addresses(index):
-            return f"the host, with {', '.join(addresses)} on {name}"
+            return DeviceUser(kind=UserKind.HOST, words=f"the host, with {', '.join(addresses)} on {name}")
         routes = default_routes(index)
-    return f"the host, with {' and '.join(routes)} over {name}" if routes else None
+    if not routes:
+        return None
+    return DeviceUser(kind=UserKind.HOST, words=f"the host, with {' and '.join(routes)} over {name}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mooring.errors import KernelRefused, NotClean
 from mooring.host.failures import kernel_errors
-from mooring.host.kernel import VFIO
+from mooring.host.kernel import VFIO, DeviceUser, UserKind
 from mooring.host.rebind import rebind, unbind
 from mooring.host.sysfs import BRIDGE_CLASS, Sysfs
 from mooring.pci.address import PciAddress
@@ -56,8 +56,8 @@ class Vfio:
         group = self._group(address)
         return str(self._nodes / group.name) if group and self._sysfs.driver(address) == VFIO else None
 
-    def user_of(self, address: PciAddress) -> str | None:
-        """Tell in words who has the VF's group open; see Kernel.vfio_user. A group can be opened once."""
+    def user_of(self, address: PciAddress) -> DeviceUser | None:
+        """Tell who has the VF's group open; see Kernel.vfio_user. A group can be opened once."""
         node = self.node(address)
         if node is None:
             return None
@@ -67,7 +67,7 @@ class Vfio:
             except OSError as exc:
                 if exc.errno != errno.EBUSY:
                     raise
-                return f"a program that has {node} open"
+                return DeviceUser(kind=UserKind.PROGRAM, words=f"a program that has {node} open")
         return None
 
     def obstacle(self, address: PciAddress) -> str | None:
@@ -80,7 +80,8 @@ class Vfio:
             self._own_group(address)
         except KernelRefused as exc:
             return str(exc)
-        return self.user_of(address)
+        user = self.user_of(address)
+        return None if user is None else str(user)
 
     def _own_group(self, address: PciAddress) -> Path:
         """Return the node of the group, which a device must have for itself: who opens it drives all that is in it."""

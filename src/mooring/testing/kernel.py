@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from mooring.errors import KernelRefused, NotClean
 from mooring.host.failures import kernel_errors
-from mooring.host.kernel import VFIO, HostEvents, Netdev, VfCounters, VfSettings
+from mooring.host.kernel import VFIO, DeviceUser, HostEvents, Netdev, UserKind, VfCounters, VfSettings
 from mooring.host.resizing import resize
 from mooring.host.settings import verify_adopted, write_settings
 from mooring.host.vf_info import COUNTING_DRIVERS
@@ -113,13 +113,13 @@ class FakeKernel(FakeVirtualLinks):
         self._interface(vf).up = up
 
     @counted
-    def user_of(self, device: VirtualFunction | PhysicalFunction) -> str | None:
-        """Tell in words what on this host uses the device."""
+    def user_of(self, device: VirtualFunction | PhysicalFunction) -> DeviceUser | None:
+        """Tell what on this host uses the device."""
         if isinstance(device, PhysicalFunction):
             return self._user_of(self._card_at(device).interface)
         _, fake = self._card(device)
         if fake.interface is None:
-            return f"driver {fake.driver}" if fake.driver else None
+            return DeviceUser(kind=UserKind.DRIVER, words=f"driver {fake.driver}") if fake.driver else None
         return self._user_of(fake.interface)
 
     @counted
@@ -163,10 +163,11 @@ class FakeKernel(FakeVirtualLinks):
         return None if self.iommu else "the host has no IOMMU for it"
 
     @counted
-    def vfio_user(self, vf: VirtualFunction) -> str | None:
-        """Tell in words who has the VF's group open."""
+    def vfio_user(self, vf: VirtualFunction) -> DeviceUser | None:
+        """Tell who has the VF's group open."""
         _, fake = self._card(vf)
-        return f"a program that has /dev/vfio/{fake.group} open" if fake.group_open else None
+        words = f"a program that has /dev/vfio/{fake.group} open"
+        return DeviceUser(kind=UserKind.PROGRAM, words=words) if fake.group_open else None
 
     @counted
     @change
@@ -180,14 +181,19 @@ class FakeKernel(FakeVirtualLinks):
         uplink.mac, uplink.mtu, uplink.up = former.mac, former.mtu, former.up
         uplink.addresses, uplink.promiscuous = (), False
 
-    def _user_of(self, interface: FakeInterface) -> str | None:
-        if interface.namespace is not None:
-            return "another network namespace"
+    def _user_of(self, interface: FakeInterface) -> DeviceUser | None:
         above = self._links.above(interface)
-        if uppers := interface.uppers + tuple(link.name for link in above if link.namespace is None):
-            return f"{', '.join(uppers)} on top of its interface {interface.name}"
-        if above or interface.promiscuous:
-            return f"whatever made its interface {interface.name} listen to all frames"
-        if interface.addresses:
-            return f"the host, with {', '.join(interface.addresses)} on {interface.name}"
-        return f"the host, with {', '.join(interface.routes)} over {interface.name}" if interface.routes else None
+        uppers = interface.uppers + tuple(link.name for link in above if link.namespace is None)
+        if interface.namespace is not None:
+            kind, words = UserKind.NAMESPACE, "another network namespace"
+        elif uppers:
+            kind, words = UserKind.UPPER_INTERFACE, f"{', '.join(uppers)} on top of its interface {interface.name}"
+        elif above or interface.promiscuous:
+            kind, words = UserKind.LISTENER, f"whatever made its interface {interface.name} listen to all frames"
+        elif interface.addresses:
+            kind, words = UserKind.HOST, f"the host, with {', '.join(interface.addresses)} on {interface.name}"
+        elif interface.routes:
+            kind, words = UserKind.HOST, f"the host, with {', '.join(interface.routes)} over {interface.name}"
+        else:
+            return None
+        return DeviceUser(kind=kind, words=words)

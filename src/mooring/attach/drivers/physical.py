@@ -150,7 +150,7 @@ class PhysicalPortDriver:
             holder, remedy = holder_words(lease)
             return DeviceBusy(pf.address, holder if lease.device == pf.address else f"{holder}: {lease.device}", remedy)
         if (user := self._kernel.user_of(pf)) is not None:
-            return DeviceBusy(pf.address, user, "take it from there first, or use another card")
+            return DeviceBusy(pf.address, str(user), "take it from there first, or use another card")
         for vf in pf.vfs:
             if (user := self._pool.user_of(vf)) is not None:
                 return DeviceBusy(pf.address, f"{user}: its VF {vf.address}", "free the VF first, or use another card")

@@ -103,7 +103,7 @@ class Holdings:
         self._group(member.address)
         is_nobodys = member.address not in self._journal.assigned() and self._journal.holder(member.address) is None
         if is_nobodys and (user := self._pool.user_of(member.vf)) is not None:
-            raise DeviceBusy(member.address, user, "end it, or name another device")
+            raise DeviceBusy(member.address, str(user), "end it, or name another device")
 
     def _assigned_to(self, uuid: str) -> list[PciAddress]:
         return [address for address, container in self._journal.assigned().items() if container == uuid]

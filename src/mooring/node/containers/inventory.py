@@ -87,7 +87,7 @@ class Inventory:
                 state, holder = DeviceState.HELD, lease.port.id
                 mac = lease.uplink.mac if lease.uplink is not None else None
             elif (user := self._kernel.user_of(pf)) is not None:
-                state, detail = DeviceState.UNUSABLE, user
+                state, detail = DeviceState.UNUSABLE, str(user)
             elif (netdev := self._kernel.netdev(pf)) is not None:
                 mac = netdev.mac
             else:
