@@ -172,4 +172,21 @@ def test_an_end_of_the_bus_that_does_not_hear_is_missed_but_not_an_absent_broker
             wire.calls.get(timeout=30)
         assert watchdog.silent() == missed
     finally:
-        beating.stop()
+        beating.stop(30)
+
+
+def test_a_pulse_that_was_stopped_has_made_its_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "_EVERY_S", 0.001)
+    beating = Pulse(Watchdog())
+    calling, may_return = threading.Event(), threading.Event()
+
+    def call() -> None:
+        calling.set()
+        may_return.wait(30)
+
+    beating.start(call)
+    assert calling.wait(30)
+    may_return.set()
+    beating.stop(30)
+
+    assert "bus-pulse" not in {thread.name for thread in threading.enumerate()}

@@ -14,6 +14,7 @@ import pytest
 from mooring.container.spec import ContainerSpec
 from mooring.container.states import Status, Verb
 from mooring.errors import BusUnavailable, ContainerNotFound, EngineRefused, InvalidRequest, MooringError, WrongState
+from mooring.messaging import open_transport
 from mooring.neutron.model import FixedIp, Network, Port, Route, Segment, Subnet
 from mooring.pci.address import PciAddress
 from mooring.pci.requests import DeviceKind
@@ -352,6 +353,50 @@ def test_a_connection_that_could_not_be_made_is_tried_again(
 
     assert to_controller.sync(REPORT) == WANTED
     assert controller.reports.qsize() == 1
+
+
+def test_a_client_that_was_closed_connects_no_more(
+    controller: Controller, to_controller: ControllerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert to_controller.sync(REPORT) == WANTED
+    opened: list[str] = []
+    monkeypatch.setattr("mooring.rpc.caller.open_transport", opened.append)
+
+    to_controller.close()
+    with pytest.raises(BusUnavailable, match="was closed"):
+        to_controller.sync(REPORT)
+
+    assert opened == []
+    assert controller.reports.qsize() == 1
+
+
+def test_a_connection_that_comes_after_its_client_was_closed_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, may_open, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def open_late(url: str) -> object:
+        opening.set()
+        may_open.wait(20)
+        transport = open_transport(url)
+        clean_up = transport.cleanup
+
+        def close() -> None:
+            clean_up()
+            closed.set()
+
+        monkeypatch.setattr(transport, "cleanup", close)
+        return transport
+
+    monkeypatch.setattr("mooring.rpc.caller.open_transport", open_late)
+    monkeypatch.setattr("mooring.rpc.bus._PATIENCE_S", 0.05)
+    client = ControllerClient(URL)
+    with pytest.raises(BusUnavailable, match="no connection to the broker"):
+        client.sync(REPORT)
+    assert opening.wait(20)
+
+    client.close()
+    may_open.set()
+
+    assert closed.wait(20)
 
 
 def test_any_of_two_controllers_answers_and_only_one(controller: Controller, to_controller: ControllerClient) -> None:

@@ -31,9 +31,10 @@ class Pulse:
         self._call = call
         self._thread.start()
 
-    def stop(self) -> None:
-        """End. A call that waits for the broker ends with the process."""
+    def stop(self, seconds: float) -> None:
+        """End, and wait this long for it; a call that waits for the broker for longer ends with the process."""
         self._stopping.set()
+        self._thread.join(seconds)
 
     def heard(self) -> None:
         """Take note that a call has arrived."""

@@ -86,7 +86,7 @@ def running(core: Core, settings: ControllerSettings, watchdog: Watchdog) -> Ite
     try:
         yield
     finally:
-        pulse.stop()
+        pulse.stop(_CLOSE_S)
         server.stop(_CLOSE_S)
         core.workers.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,22 +44,26 @@ class Caller:
         """Ask nothing yet."""
         self._url = service_url(transport_url)
         self._lock = threading.Lock()
+        self._is_closed = False
         self._transport: Future[_Untyped] | None = None
         self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def close(self) -> None:
-        """Close the connections, without waiting long; threads that are left behind hold no program up."""
+        """Close the connections for good, without waiting long; threads that are left behind hold no program up."""
         with self._lock:
+            self._is_closed = True
             transport, self._transport = self._transport, None
-        if transport is not None and transport.done() and transport.exception() is None:
-            closing = threading.Thread(target=transport.result().cleanup, name="bus-closing", daemon=True)
-            closing.start()
-            closing.join(_CLOSE_SECONDS)
+        if transport is None:
+            return
+        # One that is still being opened is closed when it is there.
+        closing = _in_thread(lambda: transport.result().cleanup(), "bus-closing")
+        if transport.done():
+            wait([closing], timeout=_CLOSE_SECONDS)
 
     def ask(
         self, receiver: Receiver, doing: str, name: str, arguments: Mapping[str, Any], *, timeout_s: float
     ) -> Mapping[str, Any]:
-        """Return the answer to a call; raise BusUnavailable when none comes within ``timeout_s``."""
+        """Return the answer to a call; raise BusUnavailable when none comes within ``timeout_s``, and once closed."""
 
         def call(transport: _Untyped) -> Mapping[str, Any]:
             client = library().get_rpc_client(
@@ -72,7 +76,7 @@ class Caller:
         return reply
 
     def tell(self, receiver: Receiver, doing: str, name: str, *, timeout_s: float) -> None:
-        """Send what nobody answers; raise BusUnavailable when the broker does not take it."""
+        """Send what nobody answers; raise BusUnavailable when the broker does not take it, and once closed."""
 
         def cast(transport: _Untyped) -> None:
             client = library().get_rpc_client(transport, _target(receiver), retry=1)
@@ -81,8 +85,9 @@ class Caller:
         self._bounded(doing, cast, timeout_s)
 
     def _bounded(self, doing: str, send: Callable[[_Untyped], Any], timeout_s: float) -> Any:  # noqa: ANN401
+        opening = self._opened(doing)
         try:
-            transport = self._opened().result(timeout_s)
+            transport = opening.result(timeout_s)
         except TimeoutError as exc:
             raise BusUnavailable(doing, f"no connection to the broker within {timeout_s:g} s") from exc
         except Exception as exc:
@@ -104,8 +109,10 @@ class Caller:
         except Exception as exc:
             raise BusUnavailable(doing, f"{type(exc).__name__}: {exc}") from exc
 
-    def _opened(self) -> Future[_Untyped]:
+    def _opened(self, doing: str) -> Future[_Untyped]:
         with self._lock:
+            if self._is_closed:
+                raise BusUnavailable(doing, "this end of it was closed")
             if self._transport is None:
                 self._transport = _in_thread(self._open, "bus-opening")
             return self._transport
