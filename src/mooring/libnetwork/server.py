@@ -136,7 +136,9 @@ class PluginServer(Server):
 
         ``patience_s`` is longer than the longest Join, which waits for Neutron and the kernel.
         """
-        # The application says itself what is wrong with a body that is too large, if it learns of it.
+        # The application says itself what is wrong with a body that is too large, if it learns of it: so twice as much
+        # is read as is taken. An engine that is refused while it still sends may see nothing but a broken connection,
+        # and repeats such a call without its body.
         super().__init__(app, listener, max_body=2 * MAX_BODY, patience_s=patience_s, on_round=on_round)
 
 
