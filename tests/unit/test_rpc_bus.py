@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address, ip_network
 from queue import SimpleQueue
 
@@ -182,16 +183,21 @@ def controller() -> Iterator[Controller]:
 
 
 def test_each_controller_hears_what_it_sends_itself() -> None:
-    heard = threading.Semaphore(0), threading.Semaphore(0)
-    servers = [serve_controller(URL, Controller(), on_heard=each.release) for each in heard]
+    heard: tuple[SimpleQueue[None], SimpleQueue[None]] = SimpleQueue(), SimpleQueue()
+    servers = [serve_controller(URL, Controller(), on_heard=partial(each.put, None)) for each in heard]
     try:
-        for own, other, server in ((0, 1, servers[0]), (1, 0, servers[1])):
+        for server in (*[servers[0]] * 8, servers[1]):
             server.call_itself()
-            assert heard[own].acquire(timeout=10)
-            assert not heard[other].acquire(blocking=False)
+        # Each hears in order: when it has answered this, nothing that was sent to it before is still on its way.
+        for server in servers:
+            server._caller.ask(
+                server._receiver, "asking", "sync", {"report": REPORT.model_dump(mode="json")}, timeout_s=10
+            )
     finally:
         for server in servers:
-            server.stop(5)
+            server.stop(10)
+
+    assert [each.qsize() for each in heard] == [8, 1]
 
 
 @pytest.fixture
