@@ -11,6 +11,7 @@ from containers_world import UUID, World
 from structlog.testing import capture_logs
 
 from mooring.container.states import Status, Verb
+from mooring.node.containers.runtime import EngineHost
 from mooring.rpc.messages import NodeReport, Wanted
 
 
@@ -83,6 +84,29 @@ def test_what_was_begun_goes_on_before_any_controller_answers(world: World) -> N
     world.restart()
 
     assert world.docker.by_uuid[UUID].runs
+
+
+def test_a_container_that_is_made_while_a_report_is_written_is_not_told_of_as_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Callable[[], None]] = []
+    world.spawn = lambda _name, do: begun.append(do)
+    world.restart()
+    world.controller.want(Verb.CREATE, world.interface(), run=True)
+    world.agent.sync()
+    tell = world.docker.host
+
+    def end_operations_and_tell() -> EngineHost:
+        while begun:
+            begun.pop()()
+        return tell()
+
+    monkeypatch.setattr(world.docker, "host", end_operations_and_tell)
+    world.agent.sync()
+    late = world.told().status
+    world.agent.sync()
+
+    assert (late, world.told().status) == (Status.CREATING, Status.RUNNING)
 
 
 def test_a_fault_of_ours_in_one_sync_does_not_end_the_agent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,11 @@ class Agent:
             self._untidy = False
             if not self._tidied():
                 self._untidy = True
+        # Before the engine is asked: one that is made meanwhile would be told of as made, and as not there.
+        remembered = self._memory.containers()
         ours = (container for container in self._runtime.containers() if container.service == service)
         found = {container.uuid: container for container in self._holdings.plugged(ours)}
-        wanted = self._controller.sync(self._report(service, found))
+        wanted = self._controller.sync(self._report(service, found, remembered))
         if service not in (None, wanted.service):
             log.warning("service.changed", before=service, now=wanted.service)
             for uuid in self._memory.containers():
@@ -132,14 +134,16 @@ class Agent:
             if syncs >= _UNWANTED_SYNCS:
                 self._workers.offer(uuid, wanted=False)
 
-    def _report(self, service: str | None, found: Mapping[str, Found]) -> NodeReport:
+    def _report(
+        self, service: str | None, found: Mapping[str, Found], remembered: Mapping[str, Remembered]
+    ) -> NodeReport:
         return NodeReport(
             host=self._host,
             boot_id=self._inventory.boot_id(),
             service=service,
             facts=facts_of(self._runtime.host(), self._settings),
             devices=self._inventory.devices(),
-            containers=tuple(reports(found, self._memory.containers(), self._workers.progress)),
+            containers=tuple(reports(found, remembered, self._workers.progress)),
         )
 
     def _tidied(self) -> bool:
