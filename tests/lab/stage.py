@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -78,6 +78,21 @@ class Stage:
         self.made.append(("network", network["id"]))
         if cidr is not None:
             self.neutron.create_subnet(network["id"], cidr, allocation_pools=[allocated(cidr)])
+        return network
+
+    def segmented_network(self, vlans: Mapping[str, int]) -> Resource:
+        """Create a network with a segment on each physical network, in this order."""
+        segments = [
+            {
+                "provider:network_type": "vlan",
+                "provider:physical_network": physical_network,
+                "provider:segmentation_id": vlan,
+            }
+            for physical_network, vlan in vlans.items()
+        ]
+        network = self.neutron.create("network", name=f"net{next(_numbers)}", segments=segments)
+        self.made.append(("network", network["id"]))
+        self.neutron.create_subnet(network["id"], CIDR, allocation_pools=[allocated(CIDR)])
         return network
 
     def port(

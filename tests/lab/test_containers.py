@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.stage import OUTSIDE, Stage, eventually
+from tests.lab.stage import OUTSIDE, Stage, eventually, held, vlan_of
 
 SLOT = "0000:02:10.4"
 
@@ -227,6 +227,22 @@ def test_the_networks_mtu_reaches_the_container_and_does_not_stay_on_the_vf(stag
 
     node.guest.run(f"docker rm -f {container.name}")
     assert node.guest.run(f"cat /sys/bus/pci/devices/{vf}/net/*/mtu").stdout.strip() == "1500"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", ["physnet1", "physnet2"])
+def test_on_a_network_of_several_segments_the_vf_is_on_the_one_that_neutron_binds(stage: Stage, first: str) -> None:
+    node, _ = stage.nodes
+    vlans = {"physnet1": 136, "physnet2": 137}
+    network = stage.segmented_network(dict(sorted(vlans.items(), reverse=first == "physnet2")))
+    port = stage.port(network)
+
+    stage.start_at(node, stage.null_network(node, network), port)
+
+    stage.await_status(port, "ACTIVE")
+    lease = stage.lease_of(node, port)
+    assert (lease["physical_network"], lease["vlan"]) == (first, str(vlans[first]))
+    assert vlan_of(held(node, lease["device"])) == vlans[first]
 
 
 def test_a_vf_taken_by_hand_while_mooring_runs_is_left_alone_and_passed_over(stage: Stage) -> None:

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from lab.neutron.client import Resource
-from lab.node import UNIT, MooringNode
+from lab.node import MooringNode
 from mooring.attach.types import LeaseStep
+from tests.lab.mortal import is_obeyed, mortal, order
 from tests.lab.stage import Stage
 
 pytestmark = pytest.mark.long
 
 VLAN = 165
-LAUNCHER = Path(__file__).parent / "in_guest/crashing_node.py"
-ORDER, DROP_IN = "/run/mooring-crash", f"/run/systemd/system/{UNIT}.d/crash.conf"
-OVERRIDE = f"""\
-[Service]
-Environment=PYTHONPATH=/opt/mooring/app:/opt/mooring/lib
-ExecStart=
-ExecStart=/usr/bin/python3 /run/{LAUNCHER.name} node
-"""
 # The journal's last write of a lease names no step.
 END = "end"
 SETTLED_S = 240
@@ -38,36 +30,26 @@ class Scene:
     docker_network: str
     port: Resource
 
-    def run_and_remove(self, order: str) -> None:
+    def run_and_remove(self, words: str) -> None:
         """Let a container come and go while the daemon dies as ordered; either may fail."""
-        self.node.write(ORDER, order)
-        name = f"crash-{order.replace(' ', '-')}"
-        words = f"--network name={self.docker_network},driver-opt=neutron.port.uuid={self.port['id']}"
-        for command in (f"docker run -itd --name {name} {words} ubuntu", f"docker rm -f {name}"):
+        order(self.node, words)
+        name = f"crash-{words.replace(' ', '-')}"
+        options = f"--network name={self.docker_network},driver-opt=neutron.port.uuid={self.port['id']}"
+        for command in (f"docker run -itd --name {name} {options} ubuntu", f"docker rm -f {name}"):
             self.node.guest.run(command, check=False, timeout=SETTLED_S)
-        assert self.node.guest.run(f"test -e {ORDER}", check=False).code == 1, f"never came to pass: {order}"
+        assert is_obeyed(self.node), f"never came to pass: {words}"
 
 
 @pytest.fixture(scope="module", name="scenes")
 def _scenes(stage: Stage) -> Iterator[tuple[Scene, Scene]]:
     network = stage.network(vlan=VLAN)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(_override, stage.nodes))
-    one, two = (
-        Scene(node=node, docker_network=stage.null_network(node, network), port=stage.port(network))
-        for node in stage.nodes
-    )
-    yield one, two
-    for node in stage.nodes:
-        node.guest.run(f"rm -f {DROP_IN} {ORDER}; systemctl daemon-reload")
+    with mortal(stage.nodes):
+        one, two = (
+            Scene(node=node, docker_network=stage.null_network(node, network), port=stage.port(network))
+            for node in stage.nodes
+        )
+        yield one, two
     stage.clear()
-
-
-def _override(node: MooringNode) -> None:
-    node.guest.put(LAUNCHER, "/run")
-    node.guest.run(f"mkdir -p $(dirname {DROP_IN})")
-    node.write(DROP_IN, OVERRIDE)
-    node.guest.run(f"systemctl daemon-reload && systemctl restart {UNIT}")
 
 
 @pytest.mark.parametrize("step", [*LeaseStep, END])
