@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, make_wsgi_app
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 import mooring
+from mooring.process.server import Server
 
+_PATIENCE_S: Final = 5.0
 _CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 # Twice as many series would say when each counter was made.
@@ -62,14 +66,17 @@ class DaemonMetrics:
             return
         host, port = address
         try:
-            server, thread = start_http_server(port, host, self.registry)
+            listener = socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as exc:
             log.warning("metrics.not-served", address=f"{host}:{port}", error=exc.strerror or str(exc))
             yield
             return
+        # prometheus_client's own server looks up twice a second whether it is to stop.
+        server = Server(make_wsgi_app(self.registry), listener, max_body=0, patience_s=_PATIENCE_S)
+        thread = threading.Thread(target=server.run, name="metrics")
+        thread.start()
         try:
             yield
         finally:
-            server.shutdown()
-            server.server_close()
+            server.stop()
             thread.join()
