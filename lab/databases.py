@@ -33,7 +33,9 @@ def postgresql(*settings: str) -> Iterator[str]:
         server = [str(programs / "postgres"), "-D", str(data), "-k", str(home), "-c", "listen_addresses=", *options]
         client = ["-h", str(home), "-U", "mooring"]
         with _running("postgres", home, server, probe=[str(programs / "pg_isready"), *client]):
-            _run("postgres", home, [str(programs / "createdb"), *client, "mooring"])
+            # As most have it, names are not in the order of their bytes.
+            collation = ["--template=template0", "--locale-provider=icu", "--icu-locale=en-US"]
+            _run("postgres", home, [str(programs / "createdb"), *client, *collation, "mooring"])
             yield f"postgresql+psycopg://mooring@/mooring?host={home}"
 
 

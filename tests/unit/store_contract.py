@@ -541,6 +541,23 @@ class HostContract:
         with pytest.raises(HostNotFound):
             store.hosts(marker=new_id())
 
+    def test_each_host_is_on_one_page_whatever_the_order_of_its_name(self, store: Store) -> None:
+        names = {note_host(store, name).name for name in ("alpha", "Beta", "beta-1", "Beta1", "gamma")}
+
+        for limit in (1, 2):
+            pages = [store.hosts(limit=limit)]
+            while pages[-1]:
+                pages.append(store.hosts(marker=pages[-1][-1].uuid, limit=limit))
+            listed = [host.name for page in pages for host in page]
+            assert (len(listed), set(listed)) == (len(names), names)
+
+    def test_a_page_of_hosts_begins_after_a_uuid_and_no_name(self, store: Store) -> None:
+        note_host(store, "a")
+        note_host(store, "b")
+
+        with pytest.raises(HostNotFound):
+            store.hosts(marker="a")
+
     def test_what_containers_were_promised_is_summed_up(self, store: Store) -> None:
         note_host(store)
         note_host(store, "idle")

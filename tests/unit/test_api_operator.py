@@ -84,7 +84,7 @@ def test_lists_are_cut_and_go_on_where_they_were_cut(service: Service, what: str
     assert first["next"].startswith(f"/v1/{what}?")
     assert [*second[what], *first[what]] == whole[what]
     assert (len(first[what]), len(second[what]), second["next"]) == (1, 1, None)
-    for query in ("limit=0", "sort_key=colour", "sort_dir=up", "marker=nobody"):
+    for query in ("limit=0", "sort_key=colour", "sort_dir=up", "marker=nobody", "marker=node1"):
         assert ask(service, f"/{what}?{query}").status_code == 400
 
 

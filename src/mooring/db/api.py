@@ -242,7 +242,10 @@ class Hosts(Protocol):
         ...
 
     def hosts(self, *, marker: str | None = None, limit: int = 1000) -> tuple[Host, ...]:
-        """Return hosts by name, with what is used of them; ``marker`` is the uuid of the last one known."""
+        """Return hosts by name, in the database's order, with what is used of them.
+
+        ``marker`` is the uuid of the last one known; raises HostNotFound when it is none's.
+        """
         ...
 
     def host(self, key: str) -> Host:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
@@ -43,9 +42,13 @@ def list_hosts(db: Connection, *, marker: str | None = None, limit: int = 1000) 
     """See Hosts."""
     query = select(hosts).order_by(hosts.c.name).limit(limit)
     if marker is not None:
-        query = query.where(hosts.c.name > host(db, marker).name)
-    # A row that is joined has lost its place.
-    return tuple(sorted(map(read_host, db.execute(with_usage(query.cte("found")))), key=attrgetter("name")))
+        last = db.execute(select(hosts.c.name).where(hosts.c.uuid == marker)).scalar_one_or_none()
+        if last is None:
+            raise HostNotFound(marker)
+        query = query.where(hosts.c.name > last)
+    found = query.cte("found")
+    # A row that is joined has lost its place. Only the database knows the order that it cuts by: its collation's.
+    return tuple(map(read_host, db.execute(with_usage(found).order_by(found.c.name))))
 
 
 _BY_KEY: Final = with_usage(
