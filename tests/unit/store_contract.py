@@ -441,6 +441,15 @@ class ClaimContract:
             store.grow(resized(ours, cpu=2.5), capacity=Capacity(cpus=16), whole=Capacity(cpus=2))
         assert store.container(ours.uuid) == ours
 
+    def test_a_container_may_grow_until_its_host_is_full(self, store: Store) -> None:
+        note_host(store)
+        claim(store, added(store, cpu=0.9))
+        ours = claim(store, added(store, cpu=0.05))
+
+        store.grow(resized(ours, cpu=0.1), capacity=Capacity(cpus=1), whole=Capacity(cpus=1))
+
+        assert store.host("node1").used_cpus == 1
+
     def test_a_container_may_shrink_on_a_host_that_has_promised_too_much(self, store: Store) -> None:
         note_host(store)
         ours = claim(store, added(store, cpu=4, memory_mib=512))

@@ -58,9 +58,10 @@ def grow(db: Connection, container: Container, *, capacity: Capacity, whole: Cap
         ("GiB of disk", "disk_gib", capacity.disk_gib, whole.disk_gib),
     ):
         wanted = getattr(container.spec, name) or 0
-        free = min(most, limit - (float(getattr(used, name)) - wanted))
-        if free < wanted > (getattr(before, name) or 0):
-            raise NoRoom(what, wanted=wanted, free=free)
+        promised = float(getattr(used, name))
+        # By the sum: of what others leave, rounding may take as much as is missing then to fill the host exactly.
+        if (wanted > most or promised > limit) and wanted > (getattr(before, name) or 0):
+            raise NoRoom(what, wanted=wanted, free=min(most, limit - (promised - wanted)))
     return saved
 
 
