@@ -72,6 +72,16 @@ def test_a_pf_and_its_vfs_exclude_each_other(journal: Journal) -> None:
         journal.add(a_lease())
 
 
+def test_a_device_is_taken_from_the_container_that_has_it_only(journal: Journal) -> None:
+    journal.assign(VF, None, "container-2")
+
+    journal.unassign(VF, "container-1")
+    assert journal.assigned() == {VF: "container-2"}
+    journal.unassign(VF, "container-2")
+
+    assert journal.assigned() == {}
+
+
 def test_leases_without_a_device_do_not_exclude_each_other(journal: Journal) -> None:
     journal.add(a_lease(device=None, parent=None))
     journal.add(another_lease(device=None, parent=None))

@@ -11,6 +11,7 @@ import pytest
 from attach_world import a_lease
 from containers_world import UUID, VFS, World
 
+from mooring.attach.pool import PooledVf
 from mooring.attach.resize import CardResizer
 from mooring.cli.listings import device_listing
 from mooring.cli.output import show
@@ -145,6 +146,30 @@ def test_a_device_that_is_found_again_at_the_second_try_is_not_told_as_quarantin
     assert world.host.kernel.vf(VFS[0]).driver == VFIO
     assert VFS[0] not in world.host.core.journal.quarantined()
     assert world.host.core.journal.assigned() == {VFS[0]: UUID}
+
+
+def test_a_device_that_is_taken_back_twice_at_once_stays_with_the_next_container(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
+    world.settle()
+    caretaker, vf = world.host.core.engine.caretaker, world.host.kernel.vf(VFS[0])
+    take_back = caretaker.take_back
+
+    def take_back_late(member: PooledVf, container: str) -> None:
+        take_back(member, container)
+        world.controller.want(Verb.CREATE, devices=(VFS[0],), uuid=OTHER, run=True)
+        world.agent.sync()
+        world.host.kernel.write_settings(vf, _with_vlan(world.host.held(VFS[0])))
+        take_back(member, container)
+
+    monkeypatch.setattr(caretaker, "take_back", take_back_late)
+    world.controller.want(Verb.DELETE)
+    world.settle()
+
+    assert world.told(OTHER).status is Status.RUNNING
+    assert world.host.core.journal.assigned() == {VFS[0]: OTHER}
+    assert world.host.held(VFS[0]).vlan == 7
 
 
 def test_a_device_that_a_program_has_open_is_not_given(world: World) -> None:

@@ -36,12 +36,15 @@ class Caretaker:
             log.warning("vf.stale-mac", stray=str(stray.address), mac=mac)
             self.clean(stray)
 
-    def take_back(self, member: PooledVf) -> None:
-        """Clean a VF that a container had without a port, and let it be nobody's."""
+    def take_back(self, member: PooledVf, container: str) -> None:
+        """Clean a VF that a container has without a port, and let it be nobody's; one that is another's stays so."""
         # In one: what did not come clean would be acquitted if it were prepared while it still is the container's.
         with self._card_locks.holding(member.pf.address):
+            # Taken back twice at once, it may have been given to another in between.
+            if self._journal.assigned().get(member.address) != container:
+                return
             self.clean(member, ours=True)
-            self._journal.unassign(member.address)
+            self._journal.unassign(member.address, container)
 
     def clean(self, member: PooledVf, *, ours: bool = False) -> None:
         """Clean a VF that no lease holds, unless it is in use by hand; one that is ``ours`` is only now taken back."""

@@ -264,10 +264,10 @@ class Journal:
                 row = str(device), None if parent is None else str(parent), container
                 db.execute("INSERT INTO assignment VALUES (?, ?, ?)", row)
 
-    def unassign(self, device: PciAddress) -> None:
-        """Let a device be handed out again that a container had without a port."""
+    def unassign(self, device: PciAddress, container: str) -> None:
+        """Let a device be handed out again that a container had without a port; another's stays its own."""
         with self._file.transaction() as db:
-            db.execute("DELETE FROM assignment WHERE device = ?", (str(device),))
+            db.execute("DELETE FROM assignment WHERE device = ? AND container = ?", (str(device), container))
 
     def assigned(self, parent: PciAddress | None = None) -> dict[PciAddress, str]:
         """Return the devices that containers have without a port, with their containers: all, or the VFs of a PF."""

@@ -79,9 +79,9 @@ class Holdings:
         members = self._members()
         for address in self._assigned_to(uuid):
             if address in members:
-                self._engine.caretaker.take_back(members[address])
+                self._engine.caretaker.take_back(members[address], uuid)
             else:
-                self._journal.unassign(address)
+                self._journal.unassign(address, uuid)
 
     def take_back_from_others(self, living: Callable[[], Collection[str]]) -> None:
         """Take devices back from containers that are not among the ``living``: somebody has removed them by hand."""
