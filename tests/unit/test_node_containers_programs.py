@@ -23,7 +23,7 @@ from mooring.pci.address import PciAddress
 from mooring.pci.device import PlainDevice
 from mooring.pci.device_spec import DeviceSpec
 from mooring.pci.requests import DeviceKind
-from mooring.rpc.messages import DeviceState, FailureKind
+from mooring.rpc.messages import DeviceState, FailureKind, NodeReport, Wanted
 
 GPU = PciAddress.parse("0000:05:00.0")
 OTHER = "0e0e0e0e-0000-4000-8000-00000000c0de"
@@ -129,6 +129,23 @@ def test_a_device_is_not_given_while_it_is_cleaned_as_nobodys(world: World, monk
     world.settle()
 
     assert (seen, world.told().status) == ([True], Status.RUNNING)
+
+
+def test_a_device_that_a_round_prepares_at_that_moment_is_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.host.kernel.reboot()
+    sync = world.controller.sync
+
+    def sync_and_round(report: NodeReport) -> Wanted:
+        answer = sync(report)
+        world.host.core.reconciler.sweep()
+        return answer
+
+    monkeypatch.setattr(world.controller, "sync", sync_and_round)
+    world.controller.want(Verb.CREATE, devices=(VFS[0],), run=True)
+    world.agent.sync()
+
+    assert world.docker.by_uuid[UUID].plan.device_nodes == (VFIO_NODE, group(world))
+    assert world.host.core.journal.assigned() == {VFS[0]: UUID}
 
 
 def test_a_device_that_is_found_again_at_the_second_try_is_not_told_as_quarantined(world: World) -> None:

@@ -96,14 +96,16 @@ class Holdings:
             return
         # A program gets its device without another word: no round may have begun to clean that as nobody's.
         with self._engine.card_locks.holding(member.pf.address):
-            self._require_unused(member)
+            self._require_unused(address)
             self._journal.assign(address, member.pf.address, uuid)
 
-    def _require_unused(self, member: PooledVf) -> None:
-        self._group(member.address)
-        is_nobodys = member.address not in self._journal.assigned() and self._journal.holder(member.address) is None
-        if is_nobodys and (user := self._pool.user_of(member.vf)) is not None:
-            raise DeviceBusy(member.address, str(user), "end it, or name another device")
+    def _require_unused(self, address: PciAddress) -> None:
+        self._group(address)
+        # As it is now: whoever had the lock may have bound it to another driver.
+        vf = self._kernel.find(address)
+        is_nobodys = address not in self._journal.assigned() and self._journal.holder(address) is None
+        if is_nobodys and isinstance(vf, VirtualFunction) and (user := self._pool.user_of(vf)) is not None:
+            raise DeviceBusy(address, str(user), "end it, or name another device")
 
     def _assigned_to(self, uuid: str) -> list[PciAddress]:
         return [address for address, container in self._journal.assigned().items() if container == uuid]
