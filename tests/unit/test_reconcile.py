@@ -21,6 +21,7 @@ from mooring.attach.pool import VfState
 from mooring.attach.types import Lease, LeaseStep
 from mooring.errors import InvalidRequest, KernelRefused, NeutronRefused, NeutronUnreachable, StateFileUnusable
 from mooring.host.kernel import VFIO, VfSettings
+from mooring.neutron.api import PortNews
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.pci.device import PhysicalFunction, VirtualFunction
@@ -515,11 +516,50 @@ def test_what_neutron_announces_is_followed_though_neutron_fails_when_it_is_aske
 
     world.core.follower.attend()
     assert [world.held(vf.address).spoof_check for vf in vfs] == [True, True, False]
+    world.now_s += 30
     world.core.follower.attend()
 
     assert world.held(vfs[0].address).spoof_check is False
     assert world.core.engine.find(deleted.id) is None
     assert sorted(set(told.findings)) == ["port-changed", "port-deleted", "port-unseen"]
+
+
+def test_a_neutron_that_fails_for_a_port_is_asked_at_a_pace_and_told_of_once(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, other = world.port(), world.port()
+    vfs = [running(world, port, port.id) for port in (failing, other)]
+    read, asked = world.neutron.port, []
+
+    def fail(port_id: str) -> Port:
+        asked.append(port_id)
+        if port_id == failing.id:
+            raise NeutronRefused("reading a port", 500, "Request Failed: internal error")
+        return read(port_id)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.neutron, "port", fail)
+        world.core.follower.hear(PortNews(port_id=failing.id))
+        for _ in range(20):
+            world.core.follower.attend()
+        assert asked == [failing.id]
+        world.neutron.listen(HOST, world.core.follower.hear)
+        world.neutron.change_port(other.id, port_security_enabled=False)
+        world.core.follower.attend()
+        assert asked == [failing.id, other.id], "others do not wait for it"
+        # Neutron's list shows the port all the while.
+        for _ in range(4):
+            world.core.follower.round()
+            world.now_s += 30
+            world.core.follower.attend()
+    assert asked == [failing.id, other.id, *4 * [failing.id]]
+    assert [entry["event"] for entry in told.log if entry.get("subject") == failing.id] == ["finding"]
+    world.now_s += 30
+    world.core.follower.attend()
+    world.core.follower.round()
+
+    assert [entry["event"] for entry in told.log if entry.get("subject") == failing.id] == ["finding", "finding.over"]
+    assert [world.held(vf.address).spoof_check for vf in vfs] == [True, False]
 
 
 def test_what_neutron_announces_and_does_not_show_is_asked_for_once_and_left_to_the_rounds(

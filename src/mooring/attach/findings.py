@@ -69,8 +69,9 @@ class Findings:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        # Between rounds both are one: what is noted then stands until a round does not find it.
         self._standing: dict[tuple[FindingKind, str], Finding] = {}
-        self._seen: dict[tuple[FindingKind, str], Finding] = {}
+        self._seen = self._standing
 
     @contextmanager
     def round(self) -> Iterator[None]:
@@ -80,7 +81,7 @@ class Findings:
             yield
         except BaseException:
             # A round that was cut off has not looked everywhere: nothing is over.
-            self._standing = self._standing | self._seen
+            self._standing = self._seen = self._standing | self._seen
             raise
         for kind, subject in self._standing.keys() - self._seen.keys():
             log.info("finding.over", kind=kind.value, subject=subject)
@@ -99,6 +100,11 @@ class Findings:
             )
             self._observer.finding(finding.kind.value)
         self._seen[key] = finding
+
+    def keep(self, kind: FindingKind, subject: str) -> None:
+        """Let a finding go on, if it stands, that this round cannot judge."""
+        if (standing := self._standing.get((kind, subject))) is not None:
+            self._seen.setdefault((kind, subject), standing)
 
     def counts(self) -> Mapping[str, int]:
         """Return how many findings of each kind stood at the end of the last round."""

@@ -16,7 +16,7 @@ from mooring.attach.devices import Devices
 from mooring.attach.drift import nature
 from mooring.attach.engine import Engine
 from mooring.attach.findings import Finding, FindingKind, Findings
-from mooring.attach.lasting import Lasting, Turns
+from mooring.attach.lasting import Lasting, Paced, Turns
 from mooring.attach.leftovers import orphans
 from mooring.attach.observer import Nobody, Observer
 from mooring.attach.readings import PolicyReadings
@@ -37,6 +37,8 @@ from mooring.neutron.model import Port
 _ORPHANED_S = 120.0
 # A Neutron that fails over, or an account that has lost a role, is told of and mended within a few minutes.
 _MISSING_S = 300.0
+# Whatever is owed to Neutron, or reported to it, asks for the next look: a Neutron that fails is to be spared.
+_ASK_AGAIN_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +82,7 @@ class Follower:
         self._heard: SimpleQueue[PortNews] = SimpleQueue()
         self._due: dict[str, set[PortNews]] = {}
         self._turns: Turns[str] = Turns()
+        self._asked: Paced[str] = Paced(clock, every_s=_ASK_AGAIN_S)
 
     def hear(self, news: PortNews) -> None:
         """Take note of a change that Neutron announced; it is looked at soon, in the thread of the rounds.
@@ -93,8 +96,8 @@ class Follower:
     def attend(self) -> None:
         """Look at the ports that Neutron has announced changes of, and at no others.
 
-        What cannot be looked at, because Neutron falls silent or fails or a verb is under way, is looked at the next
-        time. What Neutron refuses to show, it would refuse again: the rounds tell of it.
+        What cannot be looked at, because Neutron falls silent or a verb is under way, is looked at the next time; where
+        Neutron fails, after half a minute. What Neutron refuses to show, it would refuse again: the rounds tell of it.
         """
         self._sort_news()
         if not self._due:
@@ -102,10 +105,17 @@ class Follower:
         policies = PolicyReadings(self._ports)
         due = {lease.id: lease for lease in self._at_rest() if lease.id in self._due}
         for lease_id in self._turns.each(due):
+            if not self._asked.is_due(lease_id):
+                continue
             lease = due[lease_id]
-            outcome = self._look_afresh(lease, policies)
+            try:
+                outcome = self._look_afresh(lease, policies)
+            except NeutronUnreachable:
+                self._asked.forget(lease_id)
+                raise
             if outcome is _Outcome.FAILED:
                 continue
+            self._asked.forget(lease_id)
             if outcome is _Outcome.ABSENT and any(news.deleted for news in self._due[lease_id]):
                 self._give_up(FindingKind.PORT_DELETED, lease, "Neutron has deleted it")
             del self._due[lease_id]
@@ -138,6 +148,10 @@ class Follower:
                     self._look_at(lease, port, policies)
                 elif self._look_afresh(lease, policies) is _Outcome.ABSENT:
                     missing[lease.id] = lease
+            # A list may show what Neutron fails to show by itself.
+            for lease in leases:
+                if lease.id in self._due:
+                    self.findings.keep(FindingKind.PORT_UNSEEN, lease.port.id)
             self._give_up_missing(missing)
             self._unbind_orphans(ports.values())
 
