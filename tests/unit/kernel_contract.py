@@ -274,7 +274,9 @@ class KernelContract:
 
     def test_a_virtual_machine_is_a_user(self, world: World) -> None:
         world.bind_driver(vf_of(world), "vfio-pci")
-        assert str(world.kernel.user_of(vf_of(world))) == "driver vfio-pci"
+        user = world.kernel.user_of(vf_of(world))
+        assert user is not None
+        assert (str(user), user.marks) == ("driver vfio-pci", {"vfio-pci"})
 
     def test_another_namespace_is_a_user(self, world: World) -> None:
         world.move_to_container(vf_of(world), "eth0")
@@ -282,7 +284,9 @@ class KernelContract:
 
     def test_an_ip_address_is_a_user(self, world: World) -> None:
         world.add_address(vf_of(world), "192.0.2.7/24")
-        assert "192.0.2.7" in str(world.kernel.user_of(vf_of(world)))
+        user = world.kernel.user_of(vf_of(world))
+        assert user is not None
+        assert (user.marks, "192.0.2.7" in str(user)) == ({"192.0.2.7"}, True)
 
     def test_an_interface_on_top_is_a_user(self, world: World) -> None:
         world.add_upper(vf_of(world), "macvtap9")

@@ -342,6 +342,7 @@ def test_a_journal_of_the_second_form_has_no_ports_that_others_bound(tmp_path: P
         db.execute("DROP TABLE assignment")
         db.execute("ALTER TABLE quarantine DROP COLUMN remains")
         db.execute("ALTER TABLE quarantine DROP COLUMN boot_id")
+        db.execute("ALTER TABLE quarantine DROP COLUMN marks")
         db.execute("PRAGMA user_version=2")
 
     journal = Journal(path)

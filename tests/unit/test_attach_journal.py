@@ -13,10 +13,10 @@ import pytest
 from attach_world import VF, a_lease
 from pydantic import TypeAdapter
 
-from mooring.attach.journal import Debt, DebtKind, Journal
+from mooring.attach.journal import Debt, DebtKind, Journal, Remains
 from mooring.attach.types import Baseline, Lease, LeaseStep
 from mooring.errors import DeviceBusy, PortBusy, StateFileUnusable
-from mooring.host.kernel import VfSettings
+from mooring.host.kernel import DeviceUser, UserKind, VfSettings
 from mooring.pci.address import PciAddress
 
 _FIRST_FORM = """
@@ -104,6 +104,21 @@ def test_a_journal_of_the_first_form_is_read_and_brought_up_to_date(path: Path) 
     assert journal.holder(VF) == a_lease()
     journal.add(another_lease(device=None, parent=None))
     journal.close()
+
+
+def test_what_was_left_on_a_vf_is_known_by_its_kind_in_a_journal_of_the_sixth_form(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.quarantine(VF, "the VLAN stayed at 100", remains=Remains(kind=UserKind.HOST, boot_id="boot-1"))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE quarantine DROP COLUMN marks")
+        db.execute("PRAGMA user_version=6")
+
+    with closing(Journal(path)) as journal:
+        remains = journal.remains(VF, "boot-1")
+
+    assert remains is not None
+    assert remains.include(DeviceUser(kind=UserKind.HOST, words="the host", marks=frozenset({"192.0.2.7"})))
+    assert not remains.include(DeviceUser(kind=UserKind.DRIVER, words="driver vfio-pci"))
 
 
 def test_a_journal_of_a_newer_mooring_is_refused(path: Path) -> None:

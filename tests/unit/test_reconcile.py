@@ -934,6 +934,58 @@ def test_a_quarantined_vf_is_cleaned_though_what_its_container_left_is_called_ot
     assert world.unclean() == []
 
 
+def test_a_quarantined_vf_that_somebody_takes_as_the_host_had_it_is_left_to_them(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = running(world)
+    world.kernel.container_dies(vf)
+    world.kernel.add_address(vf, "198.51.100.7/24")
+    quarantined(world, monkeypatch, vf)
+    give_back = taken_by_hand(world, vf, "address")
+    before = world.kernel.state()
+
+    world.kill()
+    world.start()
+    world.later()
+
+    assert (states(world)[vf.address], told.findings[:1]) == (VfState.TAKEN, ["vf-taken"])
+    assert world.kernel.state() == before
+    give_back()
+    world.later()
+    assert world.unclean() == []
+
+
+def test_a_quarantined_vf_that_somebody_binds_to_another_driver_is_left_to_them(world: World) -> None:
+    vf = running(world)
+    world.kernel.bind_driver(vf, VFIO)
+    world.kernel.open_vfio(vf)
+    removed(world)
+    world.kernel.close_vfio(vf)
+    world.kernel.bind_driver(vf, "uio_pci_generic")
+
+    world.later()
+
+    assert states(world)[vf.address] is VfState.TAKEN
+    assert world.kernel.vf(vf.address).driver == "uio_pci_generic"
+
+
+def test_a_quarantined_vf_is_cleaned_though_the_host_has_lost_an_address_on_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vf = running(world)
+    world.kernel.container_dies(vf)
+    for address in ("192.0.2.7/24", "2001:db8::7/64"):
+        world.kernel.add_address(vf, address)
+    quarantined(world, monkeypatch, vf)
+
+    world.kernel.move_to_host(vf, "renamed0")
+    world.kernel.add_address(vf, "192.0.2.7/24")
+    world.later()
+
+    assert states(world)[vf.address] is VfState.FREE
+    assert world.unclean() == []
+
+
 def test_what_a_container_left_in_an_earlier_boot_excuses_nobody_who_takes_its_vf(
     world: World, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from mooring.attach.types import Baseline, Lease, LeaseStep, short_id
 from mooring.errors import DeviceBusy, PortBusy
-from mooring.host.kernel import UserKind
+from mooring.host.kernel import DeviceUser, UserKind
 from mooring.neutron.model import Port
 from mooring.pci.address import PciAddress
 from mooring.statefile import StateFile
@@ -82,6 +82,11 @@ _SCHEMA_6: Final = """
 ALTER TABLE quarantine ADD COLUMN boot_id TEXT;
 """
 
+# What was noted before is known by its kind alone.
+_SCHEMA_7: Final = """
+ALTER TABLE quarantine ADD COLUMN marks TEXT NOT NULL DEFAULT '[]';
+"""
+
 _LEASE: Final = TypeAdapter(Lease)
 _BASELINE: Final = TypeAdapter(Baseline)
 
@@ -122,13 +127,19 @@ class DebtEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remains:
-    """What still uses a VF in quarantine, of those that it was taken back from, in a boot."""
+    """What still uses a VF in quarantine, of those that it was taken back from, in a boot; ``marks`` as a user's."""
 
     kind: UserKind
     boot_id: str
+    marks: frozenset[str] = frozenset()
+
+    def include(self, user: DeviceUser) -> bool:
+        """Tell whether a user is one of them: by the kind, and where they have marks, by these. Some may be gone."""
+        return user.kind is self.kind and (user.marks <= self.marks or not self.marks)
 
 
 _DEBT: Final = TypeAdapter(Debt)
+_MARKS: Final = TypeAdapter(frozenset[str])
 
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> str:
@@ -152,7 +163,7 @@ class Journal:
     """Leases, assignments, baselines, quarantine and debts of one host. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
+        self._file = StateFile(path, _SCHEMA, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -301,8 +312,9 @@ class Journal:
     def quarantine(self, device: PciAddress, reason: str, *, remains: Remains | None = None) -> None:
         """Keep a device from being handed out until it has been cleaned."""
         kind, boot_id = (None, None) if remains is None else (remains.kind.value, remains.boot_id)
+        row = str(device), reason, kind, boot_id, _dump(_MARKS, frozenset() if remains is None else remains.marks)
         with self._file.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)", (str(device), reason, kind, boot_id))
+            db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?)", row)
 
     def acquit(self, device: PciAddress) -> None:
         """Let a device be handed out again."""
@@ -317,9 +329,10 @@ class Journal:
 
     def remains(self, device: PciAddress, boot_id: str) -> Remains | None:
         """Return what used a device when it was quarantined in this boot; nothing of another is left."""
-        query = "SELECT remains FROM quarantine WHERE device = ? AND boot_id = ?"
-        rows = self._file.rows(query, str(device), boot_id)
-        return Remains(kind=UserKind(rows[0][0]), boot_id=boot_id) if rows else None
+        query = "SELECT remains, marks FROM quarantine WHERE device = ? AND boot_id = ?"
+        for kind, marks in self._file.rows(query, str(device), boot_id):
+            return Remains(kind=UserKind(kind), boot_id=boot_id, marks=_MARKS.validate_json(marks))
+        return None
 
     # Debts
 

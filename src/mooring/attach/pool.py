@@ -216,14 +216,15 @@ class VfPool:
         if user is None:
             return None
         remains = self._journal.remains(vf.address, self._kernel.boot_id())
-        return None if remains is not None and remains.kind is user.kind else user
+        return None if remains is not None and remains.include(user) else user
 
     def remains_on(self, address: PciAddress) -> Remains | None:
         """Tell what still uses a VF that was taken back and did not come clean, if that can be seen."""
         with suppress(EdgeFailure):
             vf = self._kernel.find(address)
             user = self.user_of(vf) if isinstance(vf, VirtualFunction) else None
-            return None if user is None else Remains(kind=user.kind, boot_id=self._kernel.boot_id())
+            if user is not None:
+                return Remains(kind=user.kind, boot_id=self._kernel.boot_id(), marks=user.marks)
         return None
 
     def statuses(self) -> tuple[VfStatus, ...]:

@@ -87,10 +87,15 @@ class UserKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceUser:
-    """Who uses a device; ``words`` say it, with names that may change."""
+    """Who uses a device; ``words`` say it, with names that may change.
+
+    ``marks`` tell one from others of its kind for as long as it uses the device: a driver's name, or each IP address.
+    What bears no such mark has none.
+    """
 
     kind: UserKind
     words: str
+    marks: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return self.words

@@ -19,8 +19,9 @@ def user_of(sysfs: Sysfs, address: PciAddress) -> DeviceUser | None:
     try:
         link = read_interface(sysfs, address)
     except DeviceGone:
-        driver = sysfs.driver(address)
-        return DeviceUser(kind=UserKind.DRIVER, words=f"driver {driver}") if driver else None
+        if (driver := sysfs.driver(address)) is None:
+            return None
+        return DeviceUser(kind=UserKind.DRIVER, words=f"driver {driver}", marks=frozenset({driver}))
     return _user_of_interface(sysfs, address, link)
 
 
@@ -35,7 +36,8 @@ def _user_of_interface(sysfs: Sysfs, address: PciAddress, link: links.Link) -> D
         return DeviceUser(kind=UserKind.LISTENER, words=words)
     with kernel_errors(f"reading the addresses and routes of {name}", address):
         if addresses := links.read_addresses(index):
-            return DeviceUser(kind=UserKind.HOST, words=f"the host, with {', '.join(addresses)} on {name}")
+            words = f"the host, with {', '.join(addresses)} on {name}"
+            return DeviceUser(kind=UserKind.HOST, words=words, marks=frozenset(addresses))
         routes = default_routes(index)
     if not routes:
         return None

@@ -119,7 +119,10 @@ class FakeKernel(FakeVirtualLinks):
             return self._user_of(self._card_at(device).interface)
         _, fake = self._card(device)
         if fake.interface is None:
-            return DeviceUser(kind=UserKind.DRIVER, words=f"driver {fake.driver}") if fake.driver else None
+            if fake.driver is None:
+                return None
+            words, marks = f"driver {fake.driver}", frozenset({fake.driver})
+            return DeviceUser(kind=UserKind.DRIVER, words=words, marks=marks)
         return self._user_of(fake.interface)
 
     @counted
@@ -184,6 +187,7 @@ class FakeKernel(FakeVirtualLinks):
     def _user_of(self, interface: FakeInterface) -> DeviceUser | None:
         above = self._links.above(interface)
         uppers = interface.uppers + tuple(link.name for link in above if link.namespace is None)
+        marks: frozenset[str] = frozenset()
         if interface.namespace is not None:
             kind, words = UserKind.NAMESPACE, "another network namespace"
         elif uppers:
@@ -192,8 +196,9 @@ class FakeKernel(FakeVirtualLinks):
             kind, words = UserKind.LISTENER, f"whatever made its interface {interface.name} listen to all frames"
         elif interface.addresses:
             kind, words = UserKind.HOST, f"the host, with {', '.join(interface.addresses)} on {interface.name}"
+            marks = frozenset(address.partition("/")[0] for address in interface.addresses)
         elif interface.routes:
             kind, words = UserKind.HOST, f"the host, with {', '.join(interface.routes)} over {interface.name}"
         else:
             return None
-        return DeviceUser(kind=kind, words=words)
+        return DeviceUser(kind=kind, words=words, marks=marks)
