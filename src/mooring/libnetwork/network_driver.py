@@ -29,8 +29,10 @@ log = structlog.get_logger(__name__)
 class NetworkDriver:
     """Each public method answers one call of the engine; all may come twice, late or never.
 
-    CreateEndpoint runs under the engine's lock on the network and so only chooses and reserves; the slow work is in
-    Join. An attachment is named by its endpoint's id. Nothing here asks the engine, which holds locks of its own.
+    CreateEndpoint runs under the engine's lock on the network and so chooses and reserves; the slow work is in Join. Of
+    Neutron it asks what our own IPAM driver has not settled: where addresses are another's, or nobody's, it reads or
+    makes the port. If it fails, it deletes a port that was made for it. An attachment is named by its endpoint's id.
+    Nothing here asks the engine, which holds locks of its own.
     """
 
     def __init__(
