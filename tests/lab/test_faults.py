@@ -331,7 +331,14 @@ ONE_CARD: tuple[Sequence[Sequence[Fault]], ...] = (
         ),
     ),
 )
-FAULTS = [fault for plan in (WHOLE_HOST, ONE_CARD) for cards in plan for faults in cards for fault in faults]
+# A host takes minutes over its own troubles, one after the other.
+FAULTS = [
+    pytest.param(fault, marks=[pytest.mark.long] if plan is WHOLE_HOST else [])
+    for plan in (WHOLE_HOST, ONE_CARD)
+    for cards in plan
+    for faults in cards
+    for fault in faults
+]
 Outcomes = dict[Fault, Future[None]]
 
 

@@ -75,6 +75,7 @@ def test_verify_finds_what_was_changed_by_hand_and_nothing_once_it_is_repaired(s
     container.remove()
 
 
+@pytest.mark.long
 def test_the_number_of_vfs_is_changed_only_while_no_container_has_one(scene: Scene) -> None:
     container, port = scene.container()
     lease = scene.stage.lease_of(scene.node, port)
@@ -97,6 +98,7 @@ def test_the_number_of_vfs_is_changed_only_while_no_container_has_one(scene: Sce
     container.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("daemon_runs", [True, False])
 def test_gc_unbinds_a_port_that_no_container_has_and_leaves_a_living_ones(scene: Scene, *, daemon_runs: bool) -> None:
     container, kept = scene.container()

@@ -69,6 +69,7 @@ def test_containers_get_the_vfs_of_their_ports_on_both_hosts_and_give_them_back(
         _assert_free(scene.now(port))
 
 
+@pytest.mark.long
 def test_a_container_keeps_its_vf_while_it_stops_and_starts(scene: ServiceStage) -> None:
     port = scene.port(scene.network(physical_network=PHYSICAL_NETWORK, vlan=VLAN))
     scene.mooring(f"run --name web --nets port={port['id']} {IMAGE} sleep 3600")
@@ -89,6 +90,7 @@ def test_a_container_keeps_its_vf_while_it_stops_and_starts(scene: ServiceStage)
     _assert_in_place(scene, "web", port)
 
 
+@pytest.mark.long
 def test_ports_come_and_go_while_a_container_runs(scene: ServiceStage) -> None:
     port = scene.port(scene.network(physical_network=PHYSICAL_NETWORK, vlan=VLAN))
     other = scene.network(physical_network="physnet2", vlan=VLAN + 1, cidr=OTHER_CIDR)
@@ -108,6 +110,7 @@ def test_ports_come_and_go_while_a_container_runs(scene: ServiceStage) -> None:
     _assert_in_place(scene, "web", port)
 
 
+@pytest.mark.long
 def test_a_port_that_the_service_makes_goes_with_its_container(scene: ServiceStage) -> None:
     network = scene.network(physical_network=PHYSICAL_NETWORK, vlan=VLAN)
     scene.mooring(f"run --name web --nets network={network['id']} {IMAGE} sleep 3600")
