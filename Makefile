@@ -17,7 +17,10 @@ help:  ## Show what can be made
 demo: $(STAMP)  ## Show it all: two guests with SR-IOV cards, real Neutron, containers on VFs
 	$(PYTHON) -m lab demo
 
-test: lint test-unit test-exhaustive test-functional test-lab  ## Run all tests but the long ones, in less than 25 minutes
+# Functional tests mostly wait, and leave room beside them.
+test: $(STAMP)  ## Run all tests but the long ones, in less than 25 minutes
+	$(MAKE) --jobs=2 --output-sync=target test-functional lint test-unit test-exhaustive
+	$(MAKE) test-lab
 
 lint: $(STAMP)  ## Check style and types
 	$(VENV)/bin/ruff check .
