@@ -450,6 +450,25 @@ class ClaimContract:
 
         assert store.host("node1").used_cpus == 1
 
+    def test_many_fractions_may_fill_a_host_though_their_sum_is_rounded(self, store: Store) -> None:
+        note_host(store)
+        whole = Capacity(cpus=2)
+        for _ in range(19):
+            claim(store, added(store, cpu=0.1), capacity=whole)
+        ours = claim(store, added(store, cpu=0.05), capacity=whole)
+
+        store.grow(resized(ours, cpu=0.1), capacity=whole, whole=whole)
+
+        assert store.host("node1").used_cpus == pytest.approx(2)
+
+    def test_a_host_is_full_of_fractions_when_they_are_as_much_as_it_has(self, store: Store) -> None:
+        note_host(store)
+        for _ in range(20):
+            claim(store, added(store, cpu=0.1), capacity=Capacity(cpus=2))
+
+        with pytest.raises(ClaimLost):
+            claim(store, added(store, cpu=0.1), capacity=Capacity(cpus=2))
+
     def test_a_container_may_shrink_on_a_host_that_has_promised_too_much(self, store: Store) -> None:
         note_host(store)
         ours = claim(store, added(store, cpu=4, memory_mib=512))

@@ -18,7 +18,10 @@ HOST: Final = "/hosts/<key>"
 
 
 class HostsQuery(PageQuery):
-    """Which hosts are wanted, and in which order; a marker is a host's uuid."""
+    """Which hosts are wanted, and in which order; a marker is a host's uuid.
+
+    Names go up in the database's order, and down in that of their characters.
+    """
 
     limit: Limit = 1000
     sort_key: Literal[

@@ -107,5 +107,5 @@ class Findings:
             self._seen.setdefault((kind, subject), standing)
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many findings of each kind stood at the end of the last round."""
+        """Return how many findings of each kind stand: of the last round, and of what was noted since."""
         return Counter(kind.value for kind, _ in tuple(self._standing))

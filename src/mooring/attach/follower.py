@@ -97,7 +97,7 @@ class Follower:
         """Look at the ports that Neutron has announced changes of, and at no others.
 
         What cannot be looked at, because Neutron falls silent or a verb is under way, is looked at the next time; where
-        Neutron fails, after half a minute. What Neutron refuses to show, it would refuse again: the rounds tell of it.
+        Neutron fails, within a minute. What Neutron refuses to show, it would refuse again: the rounds tell of it.
         """
         self._sort_news()
         if not self._due:

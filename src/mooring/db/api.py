@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from mooring.container.model import ClaimedDevice, Container
 from mooring.pci.address import PciAddress
@@ -93,6 +93,10 @@ class Candidate:
     free: Mapping[str, tuple[ClaimedDevice, ...]]
     counts: Mapping[str, tuple[int, int]]
     spare_devices: int = 0
+
+
+ROUNDING: Final = 1e-6
+"""How much more a sum of fractions of a processor may be than it is: twenty times 0.1 are more than 2 (IEEE 754)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from mooring.container.model import ClaimedDevice, Container
 from mooring.db import owners
-from mooring.db.api import Capacity, Host
+from mooring.db.api import ROUNDING, Capacity, Host
 from mooring.db.containers import WRITE, save, write_if_unchanged
 from mooring.db.tables import containers, hosts
 from mooring.db.usage import IS_FULL, room_beside, used_on
@@ -59,8 +59,7 @@ def grow(db: Connection, container: Container, *, capacity: Capacity, whole: Cap
     ):
         wanted = getattr(container.spec, name) or 0
         promised = float(getattr(used, name))
-        # By the sum: of what others leave, rounding may take as much as is missing then to fill the host exactly.
-        if (wanted > most or promised > limit) and wanted > (getattr(before, name) or 0):
+        if (wanted > most or promised > limit + ROUNDING) and wanted > (getattr(before, name) or 0):
             raise NoRoom(what, wanted=wanted, free=min(most, limit - (promised - wanted)))
     return saved
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Double, Select, bindparam, exists, func, or_, select
 
 from mooring.container.model import Container
-from mooring.db.api import Capacity, Resource
+from mooring.db.api import ROUNDING, Capacity, Resource
 from mooring.db.rows import AnyRow
 from mooring.db.tables import containers
 
@@ -57,7 +57,7 @@ def room_beside(container: Container, capacity: Capacity) -> Mapping[str, object
     spec = container.spec
     return {
         "on_host": container.host,
-        "cpus_left": min(capacity.cpus - spec.cpu, _UNLIMITED),
+        "cpus_left": min(capacity.cpus - spec.cpu + ROUNDING, _UNLIMITED),
         "memory_left": min(capacity.memory_mib - spec.memory_mib, _UNLIMITED),
         "disk_left": min(capacity.disk_gib - (spec.disk_gib or 0), _UNLIMITED),
     }

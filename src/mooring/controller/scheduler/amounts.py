@@ -9,7 +9,7 @@ from typing import Literal
 from mooring.config.settings import SchedulerSettings
 from mooring.container.spec import ContainerSpec
 from mooring.controller.scheduler.prospect import Prospect
-from mooring.db.api import Capacity, Host
+from mooring.db.api import ROUNDING, Capacity, Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class AmountFilter:
 
     def admits(self, prospect: Prospect) -> bool:
         """Tell whether the host may take the container."""
-        return self.asked(prospect.wish.spec) <= self._free(prospect.host)
+        return self.asked(prospect.wish.spec) <= self._free(prospect.host) + ROUNDING
 
     def explain(self, refused: Sequence[Prospect]) -> str:
         """Say why hosts were turned away."""
