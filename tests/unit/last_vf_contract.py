@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 
 from api_world import Api
 from controller_world import PROJECT, BreakingStore, World
@@ -58,7 +59,7 @@ def create_and_work(api: Api, worker: Worker, port: Port) -> int:
     """Create a container that is named after its port, and do the work for one, whoever's it is."""
     wanted = {"name": port.id, "image": "cirros", "nets": [{"port": port.id}]}
     response = api.post("/v1/containers?run=true", json=wanted)
-    # Whoever found the first one locked may have found no other: it looks again.
-    while not worker.work():
+    # Whoever found the first one locked may have found no other: it looks again. What was refused leaves no work.
+    while response.status_code == HTTPStatus.ACCEPTED and not worker.work():
         pass
     return response.status_code

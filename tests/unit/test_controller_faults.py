@@ -25,9 +25,9 @@ KINDS: dict[str, tuple[bool, type[BaseException] | None]] = {
 }
 
 
-def a_world() -> tuple[World, Port]:
+def a_world(*, refusal: str | None = None) -> tuple[World, Port]:
     world = World()
-    world.add_host(vfs=1)
+    world.add_host(vfs=1).refusal = refusal
     world.add_network("plain", project_id="demo", physical_network=None)
     return world, world.add_port(profile={"pci_slot": "0000:09:00.1", "note": "the user's"})
 
@@ -66,15 +66,16 @@ def create(world: World, port: Port) -> None:
         return
 
 
-def a_whole_life() -> World:
-    world, port = a_world()
+def a_whole_life(*, refusal: str | None = None) -> World:
+    world, port = a_world(refusal=refusal)
     world.neutron.calls.clear()
     world.store.writes.clear()
     live(world, port)
     return world
 
 
-WHOLE = a_whole_life()
+REFUSAL = "VF 0000:01:10.0 is not clean"
+WHOLE, REFUSED = a_whole_life(), a_whole_life(refusal=REFUSAL)
 
 
 def test_a_whole_life_costs_so_many_calls_of_neutron() -> None:
@@ -112,6 +113,26 @@ def test_a_call_of_neutron_that_fails_is_made_good(number: int, kind: str) -> No
 @pytest.mark.parametrize("number", range(1, len(WHOLE.store.writes) + 1))
 def test_a_write_to_the_database_that_fails_is_made_good(number: int, kind: str) -> None:
     world, port = a_world()
+    reply_lost, error = KINDS[kind]
+    world.store.fail_write(number, reply_lost=reply_lost, error=error() if error else None)
+
+    live(world, port)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", range(1, len(REFUSED.neutron.calls) + 1))
+def test_a_call_of_neutron_that_fails_where_the_host_refuses_is_made_good(number: int, kind: str) -> None:
+    world, port = a_world(refusal=REFUSAL)
+    reply_lost, error = KINDS[kind]
+    world.neutron.fail_call(number, reply_lost=reply_lost, error=error() if error else None)
+
+    live(world, port)
+
+
+@pytest.mark.parametrize("kind", ["refused", "crash-after"])
+@pytest.mark.parametrize("number", range(1, len(REFUSED.store.writes) + 1))
+def test_a_write_to_the_database_that_fails_where_the_host_refuses_is_made_good(number: int, kind: str) -> None:
+    world, port = a_world(refusal=REFUSAL)
     reply_lost, error = KINDS[kind]
     world.store.fail_write(number, reply_lost=reply_lost, error=error() if error else None)
 

@@ -89,8 +89,8 @@ class UserKind(StrEnum):
 class DeviceUser:
     """Who uses a device; ``words`` say it, with names that may change.
 
-    ``marks`` tell one from others of its kind for as long as it uses the device: a driver's name, or each IP address.
-    What bears no such mark has none.
+    ``marks`` tell one from others of its kind for as long as it uses the device: a driver's name, or each IP address or
+    route. What bears no such mark has none.
     """
 
     kind: UserKind

@@ -41,4 +41,5 @@ def _user_of_interface(sysfs: Sysfs, address: PciAddress, link: links.Link) -> D
         routes = default_routes(index)
     if not routes:
         return None
-    return DeviceUser(kind=UserKind.HOST, words=f"the host, with {' and '.join(routes)} over {name}")
+    words = f"the host, with {' and '.join(routes)} over {name}"
+    return DeviceUser(kind=UserKind.HOST, words=words, marks=frozenset(routes))

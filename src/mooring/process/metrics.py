@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 import mooring
 from mooring.process.server import Server
 
-_PATIENCE_S: Final = 5.0
+# Of the files that a process may have open, few are for this.
+_SCRAPERS: Final = 20
+_PATIENCE_S: Final = 1.0
 _CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 # Twice as many series would say when each counter was made.
@@ -66,13 +68,16 @@ class DaemonMetrics:
             return
         host, port = address
         try:
-            listener = socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            listener = socket.create_server(address, family=family, dualstack_ipv6=host == "::")
         except OSError as exc:
             log.warning("metrics.not-served", address=f"{host}:{port}", error=exc.strerror or str(exc))
             yield
             return
         # prometheus_client's own server looks up twice a second whether it is to stop.
-        server = Server(make_wsgi_app(self.registry), listener, max_body=0, patience_s=_PATIENCE_S)
+        server = Server(
+            make_wsgi_app(self.registry), listener, max_body=0, connections=_SCRAPERS, patience_s=_PATIENCE_S
+        )
         thread = threading.Thread(target=server.run, name="metrics")
         thread.start()
         try:

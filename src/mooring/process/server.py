@@ -79,12 +79,13 @@ class Server:
         *,
         max_body: int,
         refusal: Refusal | None = None,
+        connections: int = _CONNECTIONS,
         patience_s: float = 60.0,
         on_round: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over a listening socket. A body larger than ``max_body`` bytes is answered 413 unread.
 
-        ``refusal`` says how; without it the answer is a line of text.
+        ``refusal`` says how; without it the answer is a line of text. More ``connections`` than these wait.
 
         ``patience_s`` (seconds) is how long ``run`` waits for the last answers when it is stopped. ``on_round`` is
         called every ten seconds at least while the server lives.
@@ -100,7 +101,7 @@ class Server:
             app,
             map=self._channels,
             sockets=[listener],
-            connection_limit=_CONNECTIONS,
+            connection_limit=connections,
             _dispatcher=_Threads(),
             # The first size that is not taken (waitress, HTTPRequestParser).
             max_request_body_size=max_body + 1,

@@ -199,6 +199,7 @@ class FakeKernel(FakeVirtualLinks):
             marks = frozenset(address.partition("/")[0] for address in interface.addresses)
         elif interface.routes:
             kind, words = UserKind.HOST, f"the host, with {', '.join(interface.routes)} over {interface.name}"
+            marks = frozenset(interface.routes)
         else:
             return None
         return DeviceUser(kind=kind, words=words, marks=marks)
