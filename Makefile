@@ -19,7 +19,7 @@ demo: $(STAMP)  ## Show it all: two guests with SR-IOV cards, real Neutron, cont
 
 # Functional tests mostly wait, and leave room beside them.
 test: $(STAMP)  ## Run all tests but the long ones, in less than 25 minutes
-	$(MAKE) --jobs=2 --output-sync=target test-functional lint test-unit test-exhaustive
+	$(MAKE) --jobs=2 --output-sync=line test-functional lint test-unit test-exhaustive
 	$(MAKE) test-lab
 
 lint: $(STAMP)  ## Check style and types
@@ -39,7 +39,7 @@ test-functional: $(STAMP)  ## Run the tests against real Neutron, dockerd and ne
 test-lab: $(STAMP)  ## Run the tests in the QEMU guests (root)
 	$(PYTHON) -m pytest -m "not long" tests/lab
 
-test-long: $(STAMP)  ## Run the long tests in the guests: every kind of port, Neutron's agents, kills at every step (root)
+test-long: $(STAMP)  ## Run the long tests in the guests: every kind of port, Neutron's agents, kills, hosts that fail (root)
 	$(PYTHON) -m pytest -m long tests/lab
 
 churn: $(STAMP)  ## Let 500 containers come and go in the lab while daemon and containers are killed (root)

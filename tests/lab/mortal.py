@@ -21,14 +21,13 @@ ExecStart=/usr/bin/python3 /run/{_LAUNCHER.name} node
 
 @contextmanager
 def mortal(nodes: Sequence[MooringNode]) -> Iterator[None]:
-    """Have the daemons on some nodes obey orders to die; they are what they were afterwards."""
+    """Have the daemons on some nodes obey orders to die; they are what they were from their next start on."""
     with ThreadPoolExecutor() as pool:
-        list(pool.map(_override, nodes))
-    try:
-        yield
-    finally:
-        for node in nodes:
-            node.guest.run(f"rm -f {_DROP_IN} {_ORDER}; systemctl daemon-reload")
+        try:
+            list(pool.map(_override, nodes))
+            yield
+        finally:
+            list(pool.map(_restore, nodes))
 
 
 def order(node: MooringNode, words: str) -> None:
@@ -39,6 +38,10 @@ def order(node: MooringNode, words: str) -> None:
 def is_obeyed(node: MooringNode) -> bool:
     """Tell whether a daemon has died as it was told."""
     return node.guest.run(f"test -e {_ORDER}", check=False).code == 1
+
+
+def _restore(node: MooringNode) -> None:
+    node.guest.run(f"rm -f {_DROP_IN} {_ORDER}; systemctl daemon-reload")
 
 
 def _override(node: MooringNode) -> None:

@@ -160,9 +160,11 @@ def serving(
             scene.await_reports()
             yield scene
         finally:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(_join, stage.nodes))
-            service.stop()
+            try:
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(_join, stage.nodes))
+            finally:
+                service.stop()
 
 
 def _join(node: MooringNode) -> None:

@@ -1,4 +1,8 @@
-"""kill -9 of controllers and nodes at every step of a container's life, and hosts that go away: nothing is lost."""
+"""kill -9 of controllers at their steps, and of nodes around each operation; hosts that go away: nothing is lost.
+
+What a node does within an operation is cut off at each of Docker's calls in tests/unit, and at each step of a lease in
+test_crash.py.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,8 @@ OTHER_CIDR = "10.11.0.0/24"
 MOMENTS = "before", "after"
 LAUNCHER = Path(__file__).parent / "crashing_controller.py"
 REVIVED_EVERY_S = 0.5
-# A host refuses what is wrong there and right elsewhere: nothing is so here. Only a worker that another outran finds
-# nothing to do. tests/unit kills controllers at these steps, too.
+# No host here refuses what another takes and leaves something of it behind, and only a worker that another outran finds
+# nothing to do.
 UNREACHED = frozenset({Step.RETURN, Step.REST})
 
 
@@ -203,7 +207,7 @@ TRIALS: Mapping[Verb, Trial] = {
 
 
 @pytest.mark.parametrize("verb", Verb)
-def test_a_node_killed_when_it_is_told_and_when_it_is_done_does_all_once(scene: ServiceStage, verb: Verb) -> None:
+def test_a_node_killed_when_it_is_told_and_when_it_is_done_goes_on_to_the_end(scene: ServiceStage, verb: Verb) -> None:
     """On one host when it has noted what it is told, on the other before it notes that it is done."""
     networks = [
         scene.network(physical_network=f"physnet{number}", vlan=VLAN, cidr=cidr)
