@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+
 import pytest
 from neutron_cloud import cloud
 
@@ -28,3 +31,11 @@ def debian_packages() -> None:
     """Install what the tests need of Debian; a cloud installs its own."""
     ensure_packages(PACKAGES)
     ensure_packages([DOCKER_CLIENT])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """Collect the sockets of lost connections, which kombu leaves open, before pytest looks for such things."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -34,6 +34,9 @@ from mooring.testing.nodes import FakeNode, card
 
 __all__ = ["docker"]
 
+# kombu leaves the sockets of lost connections to the garbage collector, those of the modules before this one, too.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PROJECT = "projA"
 # Longer than a controller's lease of a container that it was killed over, and than a busy machine takes for anything.
 PATIENCE_S = 180.0
