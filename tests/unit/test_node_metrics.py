@@ -237,6 +237,16 @@ def test_an_address_that_is_taken_is_told_and_the_daemon_goes_on() -> None:
     assert entry["error"].startswith("Address already in use")
 
 
+def test_all_addresses_are_those_of_both_families() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    with Metrics().served(("::", port)):
+        for host in ("127.0.0.1", "[::1]"):
+            with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as answer:
+                assert "mooring_build_info" in answer.read().decode()
+
+
 def test_nothing_listens_where_no_address_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     listening: list[object] = []
     monkeypatch.setattr(socket.socket, "listen", lambda *asked: listening.append(asked))

@@ -17,7 +17,7 @@ from mooring.errors import InvalidConfiguration
 from mooring.process.beginning import begin, on_signals_to_end
 from mooring.process.metrics import DaemonMetrics
 from mooring.process.readiness import notify
-from mooring.process.server import Server
+from mooring.process.server import Server, listen
 from mooring.process.watchdog import Watchdog
 
 _SERVER_SILENCE_S: Final = 60.0
@@ -66,8 +66,7 @@ def open_controller(settings: ControllerSettings, metrics: DaemonMetrics, watchd
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server((host, port), family=family, backlog=socket.SOMAXCONN)
+        return listen(host, port)
     except OSError as exc:
         raise InvalidConfiguration(
             f"[api] host_ip = {host}, port = {port}: cannot listen there: {exc.strerror or exc}"

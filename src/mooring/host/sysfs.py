@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -30,8 +29,6 @@ _VIRTFN = "virtfn"
 _REPRESENTOR = re.compile(r"(c\d+)?pf\d+(vf|sf)\d+")
 _LOOKS = 3
 _ROUTING_IDS = 1 << 16  # bus, device and function; a VF's may wrap
-
-_parse_address = lru_cache(maxsize=4096)(PciAddress.parse)
 
 
 class Sysfs:
@@ -191,7 +188,7 @@ class _Family:
 def _vf(path: str, name: str, index: int, family: _Family, at_home: str | None) -> VirtualFunction:
     netdev, has_interface = (at_home, True) if at_home else _interfaces(path)
     return VirtualFunction(
-        address=_parse_address(name),
+        address=PciAddress.parse(name),
         vendor_id=family.vendor_id,
         product_id=family.vf_product_id,
         numa_node=family.numa_node,

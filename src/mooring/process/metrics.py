@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 import mooring
-from mooring.process.server import Server
+from mooring.process.server import Server, listen
 
 # Of the files that a process may have open, few are for this.
 _SCRAPERS: Final = 20
@@ -68,8 +67,7 @@ class DaemonMetrics:
             return
         host, port = address
         try:
-            family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-            listener = socket.create_server(address, family=family, dualstack_ipv6=host == "::")
+            listener = listen(host, port)
         except OSError as exc:
             log.warning("metrics.not-served", address=f"{host}:{port}", error=exc.strerror or str(exc))
             yield

@@ -27,6 +27,12 @@ Refusal = Callable[[HTTPStatus, str], tuple[Mapping[str, str], bytes]]
 log = structlog.get_logger(__name__)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address of this machine, or on all: ``::`` is those of IPv4, too. Raises OSError."""
+    family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server((host, port), family=family, backlog=socket.SOMAXCONN, dualstack_ipv6=host == "::")
+
+
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
     """Has a thread for each call: however many wait for a neighbour, one that needs none is answered at once."""
 
